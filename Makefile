@@ -1,0 +1,85 @@
+# vfioctl. Two commands matter: make run, make test. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+TOPOLOGY ?=
+KERNEL ?=
+K ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+.PHONY: help
+help: ## this list
+	@awk -F':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamps make a second call cheap and free of network; they age with pyproject.toml.
+$(VENV)/.run: pyproject.toml tools/private_environment.sh
+	@sh tools/private_environment.sh $(PYTHON) $(VENV) run && touch $@
+
+$(VENV)/.dev: pyproject.toml tools/private_environment.sh
+	@sh tools/private_environment.sh $(PYTHON) $(VENV) dev && touch $(VENV)/.run $@
+
+.PHONY: .venv
+.venv: $(VENV)/.dev ## the private environment with every development tool
+
+.PHONY: run
+run: $(VENV)/.run ## install privately, then scan and groups of this host (and of the sample host)
+	@$(BIN)/python -m tools.first_look
+
+.PHONY: test
+test: $(VENV)/.dev system-packages ## everything that can run here, with a closing summary
+	@$(BIN)/python -m tools.run_tests
+
+.PHONY: system-packages
+system-packages:
+	@sh tools/system_packages.sh
+
+.PHONY: unit
+unit: $(VENV)/.dev ## unit and integration tests; K=expression selects
+	@$(BIN)/python -m pytest $(if $(K),-k '$(K)')
+
+.PHONY: lint
+lint: $(VENV)/.dev ## ruff, codespell, docstring coverage, generated files
+	@$(BIN)/python -m tools.run_tests lint
+
+.PHONY: types
+types: $(VENV)/.dev ## mypy
+	@$(BIN)/python -m tools.run_tests types
+
+.PHONY: lab
+lab: $(VENV)/.dev ## real kernels with a real IOMMU: TOPOLOGY= KERNEL= K= select
+	@$(BIN)/python -m tests.lab run $(if $(TOPOLOGY),--topology '$(TOPOLOGY)') \
+		$(if $(KERNEL),--kernel '$(KERNEL)') $(if $(K),-k '$(K)')
+
+.PHONY: lab-shell
+lab-shell: $(VENV)/.dev ## a shell inside a lab guest: TOPOLOGY= KERNEL= select
+	@$(BIN)/python -m tests.lab shell $(if $(TOPOLOGY),--topology '$(TOPOLOGY)') \
+		$(if $(KERNEL),--kernel '$(KERNEL)')
+
+.PHONY: bench
+bench: $(VENV)/.dev ## speed and memory against lspci and others, as ratios
+	@$(BIN)/python -m tests.bench
+
+.PHONY: regen
+regen: $(VENV)/.dev ## write completions, man pages, README tables, golden files and screenshots anew
+	@$(BIN)/python -m tools.completions
+	@$(BIN)/python -m tools.man
+	@$(BIN)/python -m tools.readme
+	@$(BIN)/python -m tools.screenshots
+	@$(BIN)/python -m pytest -q --regen
+
+.PHONY: format
+format: $(VENV)/.dev ## ruff format and the fixes ruff is sure of
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+.PHONY: wheel
+wheel: $(VENV)/.dev ## dist/vfioctl-*.whl
+	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . && ls dist
+
+.PHONY: clean
+clean: ## remove everything that was made here
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find vfioctl tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,3 @@
+"""The tests of vfioctl; the folders mirror the package."""
+
+from __future__ import annotations

@@ -1,0 +1,101 @@
+"""What every test stands on: private surroundings, the program in process, golden files."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import settings
+
+from tests.golden_files import FOLDER, GoldenFiles
+from tests.in_process import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# One machine is much slower than another; and a test that found a bad case once must find it again.
+settings.register_profile("vfioctl", deadline=None, database=None, derandomize=True)
+settings.load_profile("vfioctl")
+
+_CLEARED = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "SSH_CONNECTION", "SSH_TTY")
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+class _Writes:
+    """The places that the running test wrote to and must not."""
+
+    def __init__(self) -> None:
+        self.allowed: tuple[str, ...] = ()
+        self.strayed: list[str] = []
+
+    def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Note a write outside the allowed folders (an audit hook: it sees open(2) however it is spelt)."""
+        if not self.allowed:
+            return
+        if event == "open":
+            path, _, flags = arguments
+            if not isinstance(flags, int) or not flags & _WRITING:
+                return
+        elif event in {"os.mkdir", "os.remove", "os.rmdir", "os.rename", "os.truncate", "os.symlink"}:
+            path = arguments[1] if event == "os.symlink" else arguments[0]
+        else:
+            return
+        if isinstance(path, str | bytes | os.PathLike):
+            self.note(os.path.abspath(os.fsdecode(path)))
+
+    def note(self, path: str) -> None:
+        """Keep a path that no test may write."""
+        if not path.startswith(self.allowed) and "__pycache__" not in path:
+            self.strayed.append(path)
+
+
+_writes = _Writes()
+
+
+def pytest_configure() -> None:
+    """Watch every write of this process from here on."""
+    sys.addaudithook(_writes.hook)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --regen."""
+    parser.addoption("--regen", action="store_true", help="write the golden files anew")
+
+
+@pytest.fixture(autouse=True)
+def surroundings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Path]:
+    """Give the test a home, a cache and a current folder of its own; fail it if it writes elsewhere."""
+    for name in list(os.environ):
+        if name.startswith(("VFIOCTL_", "_VFIOCTL_", "XDG_")) or name in _CLEARED:
+            monkeypatch.delenv(name)
+    for name, folder in {"HOME": "home", "XDG_CACHE_HOME": "cache", "TMPDIR": "temporary"}.items():
+        (tmp_path / folder).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.chdir(tmp_path)
+    base = request.getfixturevalue("tmp_path_factory").getbasetemp()
+    golden = (str(FOLDER),) if request.config.getoption("--regen") else ()
+    _writes.strayed.clear()
+    _writes.allowed = (str(base), os.path.realpath(base), "/dev/", *golden)
+    yield tmp_path
+    _writes.allowed = ()
+    assert not _writes.strayed, f"the test wrote outside its folder: {_writes.strayed}"
+
+
+@pytest.fixture
+def runner() -> Program:
+    """Return the program, to be called in process with its arguments."""
+    return Program()
+
+
+@pytest.fixture(scope="session")
+def golden(request: pytest.FixtureRequest) -> GoldenFiles:
+    """Return the golden files: golden.check("scan/workstation.txt", text)."""
+    return GoldenFiles(regenerate=request.config.getoption("--regen"))

@@ -1,0 +1,1 @@
+"""What runs inside the guest: its init, the supervisor of pytest, and the tools that scenarios use."""

@@ -1,0 +1,76 @@
+"""Supervisor in the guest: set up the network, run pytest, answer the outside even when pytest cannot."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.lab.guest import channel
+from tests.lab.topologies import TOPOLOGIES
+from tests.lab.topology import EVENTS_PORT
+
+ADDRESS: Final = "192.0.2.10/24"
+GATEWAY: Final = "192.0.2.1"
+
+
+def main() -> None:
+    """Run what the kernel's command line asks for and report how it ended."""
+    words = dict(word.partition("=")[::2] for word in Path("/proc/cmdline").read_text(encoding="ascii").split())
+    _keep_alive()
+    _default_route(TOPOLOGIES[words["lab.topology"]].default_route)
+    events = os.open(channel.port(EVENTS_PORT), os.O_RDWR)
+    channel.send(events, "ready", kernel=os.uname().release)
+    if words["lab.task"] == "nothing":
+        return
+    if words["lab.task"] == "shell":
+        subprocess.run(["/usr/bin/setsid", "--ctty", "/bin/bash", "-i"], check=False)
+        return
+    arguments = Path("/checkout/lab.arguments").read_text(encoding="utf-8").splitlines()
+    code = _supervise(events, arguments)
+    channel.send(events, "end", exit=code, log=_kernel_log())
+
+
+def _keep_alive() -> None:
+    """Make the kernel pick anything but the supervisor when memory runs out."""
+    Path("/proc/self/oom_score_adj").write_text("-1000", encoding="ascii")
+
+
+def _default_route(address: str) -> None:
+    if not address:
+        return
+    for interface in Path(f"/sys/bus/pci/devices/{address}/net").glob("*"):
+        for command in (
+            ["ip", "link", "set", interface.name, "up"],
+            ["ip", "address", "add", ADDRESS, "dev", interface.name],
+            ["ip", "route", "add", "default", "via", GATEWAY],
+        ):
+            subprocess.run(command, check=False)
+
+
+def _supervise(events: int, arguments: list[str]) -> int:
+    """Run pytest; give its exit code, or minus the signal that ended it, or -1 when it had to be left behind."""
+    environment = {**os.environ, channel.EVENTS_DESCRIPTOR: str(events)}
+    command = [sys.executable, "-m", "pytest", *arguments]
+    pytest = subprocess.Popen(command, env=environment, pass_fds=[events], preexec_fn=_be_mortal)
+    while pytest.poll() is None:
+        readable, _, _ = select.select([events], [], [], 0.2)
+        if readable and channel.DUMP in os.read(events, 64):
+            Path("/proc/sysrq-trigger").write_text("w", encoding="ascii")
+            return -1
+    return pytest.returncode
+
+
+def _be_mortal() -> None:
+    Path("/proc/self/oom_score_adj").write_text("0", encoding="ascii")
+
+
+def _kernel_log() -> str:
+    return subprocess.run(["dmesg"], capture_output=True, text=True, errors="replace", check=False).stdout
+
+
+if __name__ == "__main__":
+    main()

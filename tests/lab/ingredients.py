@@ -1,0 +1,217 @@
+"""What the lab is made of: QEMU, kernels and a guest root, prepared once in a cache folder."""
+
+from __future__ import annotations
+
+import fcntl
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tests.lab import cpio, packages
+from tests.lab.errors import LabUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+KERNEL_SUITES: Final = {"6.1": packages.RELEASE, "6.12": packages.BACKPORTS}
+QEMU_PACKAGES: Final = ("qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios")
+GUEST_PACKAGES: Final = (
+    "base-files", "base-passwd", "bash", "coreutils", "dash", "e2fsprogs", "grep", "iproute2", "kmod", "libc-bin",
+    "mount", "pciutils", "procps", "python3", "sed", "udev", "util-linux",
+)  # fmt: skip
+NOT_NEEDED: Final = frozenset({
+    "adduser", "debconf", "dpkg", "gcc-12-base", "init-system-helpers", "libdb5.3", "libfile-find-rule-perl",
+    "libgdbm-compat4", "libgdbm6", "libnumber-compare-perl", "libperl5.36", "libtext-glob-perl", "login", "passwd",
+    "perl", "perl-base", "perl-modules-5.36", "tar",
+})  # fmt: skip
+"""Packages that only maintainer scripts would call: none runs here."""
+STRIPPED: Final = (
+    "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian", "usr/share/perl5",
+    "usr/share/zoneinfo", "usr/share/bash-completion", "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/udev/hwdb.d",
+    "usr/lib/python3.11/test", "usr/lib/python3.11/idlelib", "usr/lib/python3.11/lib2to3",
+)  # fmt: skip
+MODULES: Final = (
+    "8021q", "ahci", "ata_piix", "bochs", "bonding", "bridge", "dm_mod", "e1000", "e1000e", "edac_core", "ehci_pci",
+    "evdev", "ext4", "fb_sys_fops", "hid_generic", "i2c_i801", "igb", "igbvf", "iommufd", "lpc_ich", "loop", "nvme",
+    "pci_stub", "psmouse", "raid1", "sd_mod", "serio_raw", "shpchp", "snd_hda_codec_generic", "snd_hda_intel", "sr_mod",
+    "uhci_hcd", "usb_storage", "usbhid", "vfio_iommu_type1", "vfio_pci", "virtio_blk", "virtio_console", "virtio_net",
+    "virtio_pci", "xhci_pci",
+)  # fmt: skip
+"""What the guest may load, besides what these depend on; a kernel that has one built in lacks the file."""
+
+
+class Cache(NamedTuple):
+    """The folder that holds everything prepared, safe to delete at any time."""
+
+    folder: Path
+
+    @property
+    def qemu(self) -> Path:
+        """Folder of the unpacked QEMU with its libraries."""
+        return self.folder / "qemu"
+
+    @property
+    def guest(self) -> Path:
+        """Folder of the unpacked guest root."""
+        return self.folder / "guest"
+
+    @property
+    def guest_archive(self) -> Path:
+        """The guest root as an initramfs archive."""
+        return self.folder / "guest.cpio"
+
+    def kernel(self, version: str) -> Path:
+        """Give the folder of an unpacked kernel package."""
+        return self.folder / f"kernel-{version}"
+
+    def kernel_image(self, version: str) -> Path:
+        """Give the bootable image of a kernel; it exists once prepared."""
+        return next((self.kernel(version) / "boot").glob("vmlinuz-*"))
+
+    def modules_archive(self, version: str) -> Path:
+        """Give the slim module tree of a kernel as an initramfs archive."""
+        return self.folder / f"kernel-{version}.cpio"
+
+
+def default_cache() -> Cache:
+    """Give the cache that the environment names, else the user's own."""
+    named = os.environ.get("VFIOCTL_LAB_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Cache(Path(named) if named else Path(base) / "vfioctl-lab")
+
+
+def prepare(cache: Cache, kernels: Iterable[str], say: Callable[[str], None]) -> None:
+    """Prepare what is missing or was made from another recipe; raise LabUnavailableError when that fails."""
+    cache.folder.mkdir(parents=True, exist_ok=True)
+    apt = packages.Apt(cache.folder / "apt")
+    with _locked(cache.folder / "lock"):
+        steps = [("qemu", _qemu_recipe(), lambda: _make_qemu(cache, apt))]
+        steps += [
+            (f"kernel-{version}", _kernel_recipe(version), lambda version=version: _make_kernel(cache, apt, version))
+            for version in kernels
+        ]
+        steps.insert(1, ("guest", _guest_recipe(), lambda: _make_guest(cache, apt)))
+        due = [step for step in steps if _stamp(cache, step[0]) != step[1]]
+        if due:
+            say("lab: fetching package lists")
+            apt.prepare()
+        for name, recipe, make in due:
+            say(f"lab: preparing {name}")
+            make()
+            (cache.folder / f"{name}.recipe").write_text(recipe, encoding="utf-8")
+
+
+def compile_python(cache: Cache, folder: Path, seen_as: str) -> None:
+    """Precompile a folder with the guest's own Python, as a folder that it will see under another name."""
+    python = packages.foreign_command(cache.guest, "usr/bin/python3.11")
+    options = ["-q", "-s", str(folder), "-p", seen_as, "--invalidation-mode", "unchecked-hash"]
+    environment = {**os.environ, "PYTHONHOME": str(cache.guest / "usr")}
+    command = [*python, "-m", "compileall", *options, str(folder)]
+    subprocess.run(command, env=environment, check=False, capture_output=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _stamp(cache: Cache, name: str) -> str:
+    path = cache.folder / f"{name}.recipe"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _qemu_recipe() -> str:
+    return "\n".join(QEMU_PACKAGES)
+
+
+def _kernel_recipe(version: str) -> str:
+    return "\n".join((KERNEL_SUITES[version], *MODULES))
+
+
+def _guest_recipe() -> str:
+    return "\n".join((*GUEST_PACKAGES, *sorted(NOT_NEEDED), *STRIPPED, *_requirements()))
+
+
+def _requirements() -> list[str]:
+    with (CHECKOUT / "pyproject.toml").open("rb") as stream:
+        project = tomllib.load(stream)["project"]
+    return [*project["dependencies"], "pytest"]
+
+
+def _make_qemu(cache: Cache, apt: packages.Apt) -> None:
+    shutil.rmtree(cache.qemu, ignore_errors=True)
+    names = [f"{name}/{packages.BACKPORTS}" for name in QEMU_PACKAGES]
+    chosen = {name: version for name, version in apt.resolve(names).items() if name not in NOT_NEEDED}
+    packages.unpack(apt.download(chosen), cache.qemu)
+
+
+def _make_guest(cache: Cache, apt: packages.Apt) -> None:
+    shutil.rmtree(cache.guest, ignore_errors=True)
+    chosen = {name: version for name, version in apt.resolve(GUEST_PACKAGES).items() if name not in NOT_NEEDED}
+    packages.unpack(apt.download(chosen), cache.guest)
+    for name in STRIPPED:
+        shutil.rmtree(cache.guest / name, ignore_errors=True)
+    for name in ("passwd", "group"):
+        shutil.copy(cache.guest / f"usr/share/base-passwd/{name}.master", cache.guest / "etc" / name)
+    for name in ("proc", "sys", "dev", "run", "tmp"):
+        (cache.guest / name).mkdir(exist_ok=True)
+    _install_python_packages(cache.guest / "usr/lib/python3/dist-packages")
+    compile_python(cache, cache.guest / "usr/lib", "/usr/lib")
+    with cache.guest_archive.open("wb") as stream:
+        cpio.write_archive(stream, cpio.tree_entries(cache.guest))
+
+
+def _install_python_packages(target: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", str(target)]
+    platform = ["--only-binary=:all:", "--python-version=3.11", "--implementation=cp"]
+    done = subprocess.run([*pip, *platform, *_requirements()], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        message = f"the guest's Python packages cannot be fetched: {done.stderr.strip()[-600:]}"
+        raise LabUnavailableError(message)
+
+
+def _make_kernel(cache: Cache, apt: packages.Apt, version: str) -> None:
+    folder = cache.kernel(version)
+    shutil.rmtree(folder, ignore_errors=True)
+    package = apt.real_package("linux-image-amd64", KERNEL_SUITES[version])
+    packages.unpack(apt.download({package: ""}), folder)
+    release = next((folder / "lib/modules").iterdir()).name
+    _depmod(cache, folder, release)
+    slim = folder / "slim"
+    _copy_modules(folder / "lib/modules" / release, slim / "lib/modules" / release)
+    _depmod(cache, slim, release)
+    with cache.modules_archive(version).open("wb") as stream:
+        cpio.write_archive(stream, cpio.tree_entries(slim / "lib/modules", "usr/lib/modules"))
+    shutil.rmtree(folder / "usr/lib/modules" / release / "kernel")
+
+
+def _depmod(cache: Cache, base: Path, release: str) -> None:
+    depmod = packages.foreign_command(cache.guest, "usr/bin/kmod", called="depmod")
+    subprocess.run([*depmod, "-b", str(base), release], check=True)
+
+
+def _copy_modules(full: Path, slim: Path) -> None:
+    """Copy the wanted modules and what they depend on, uncompressed: much faster to load under TCG."""
+    needs: dict[str, list[str]] = {}
+    paths: dict[str, str] = {}
+    for line in (full / "modules.dep").read_text(encoding="utf-8").splitlines():
+        path, _, rest = line.partition(":")
+        needs[path] = rest.split()
+        paths[Path(path).name.partition(".")[0].replace("-", "_")] = path
+    wanted = {paths[name] for name in MODULES if name in paths}
+    for path in sorted(wanted.union(*(needs[path] for path in wanted))):
+        target = slim / path.removesuffix(".xz")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        data = (full / path).read_bytes()
+        target.write_bytes(lzma.decompress(data) if path.endswith(".xz") else data)
+    for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
+        shutil.copy(full / name, slim / name)

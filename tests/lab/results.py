@@ -1,0 +1,101 @@
+"""What came of a boot: scenarios with outcome and time, how the guest ended, junit and the summary matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+
+class Case(NamedTuple):
+    """One scenario: passed, failed or skipped; the text says why it did not pass."""
+
+    name: str
+    outcome: str
+    seconds: float
+    text: str = ""
+
+
+class Boot(NamedTuple):
+    """All that came back from one guest; `trouble` is empty when it ran to its end."""
+
+    topology: str
+    kernel: str
+    accelerator: str
+    release: str
+    cases: tuple[Case, ...]
+    seconds: float
+    trouble: str = ""
+    remark: str = ""
+    log: str = ""
+
+    @property
+    def name(self) -> str:
+        """The row's name, also that of its folder of results."""
+        return f"{self.topology}-{self.kernel}"
+
+    def count(self, outcome: str) -> int:
+        """Count the scenarios with this outcome."""
+        return sum(case.outcome == outcome for case in self.cases)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the guest ran to its end and no scenario failed."""
+        return not self.trouble and not self.count("failed")
+
+
+def closing_line(boots: Iterable[Boot]) -> str:
+    """Give the last line of a run; a guest in trouble whose scenarios all passed is one failure more."""
+    boots = tuple(boots)
+    failed = sum(boot.count("failed") or bool(boot.trouble) for boot in boots)
+    passed, skipped = (sum(boot.count(outcome) for boot in boots) for outcome in ("passed", "skipped"))
+    return f"lab: {passed} passed, {failed} failed, {skipped} skipped"
+
+
+def matrix(boots: Sequence[Boot]) -> str:
+    """Give the summary: one row for each guest."""
+    head = ("topology", "kernel", "passed", "failed", "skipped", "seconds", "accelerator", "remark")
+    rows = [head, *(_row(boot) for boot in boots)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _row(boot: Boot) -> tuple[str, ...]:
+    counts = (str(boot.count(outcome)) for outcome in ("passed", "failed", "skipped"))
+    remark = "; ".join(text for text in (boot.trouble.splitlines()[0] if boot.trouble else "", boot.remark) if text)
+    release = boot.release or boot.kernel
+    return (boot.topology, release, *counts, f"{boot.seconds:.0f}", boot.accelerator, remark)
+
+
+def write_junit(path: Path, boots: Iterable[Boot]) -> None:
+    """Write one junit file with a suite for each guest; trouble of a guest is a case of its own."""
+    root = ElementTree.Element("testsuites")
+    for boot in boots:
+        suite = ElementTree.SubElement(root, "testsuite", name=f"lab.{boot.name}", time=f"{boot.seconds:.3f}")
+        cases = [*boot.cases, *([Case("guest", "failed", 0.0, boot.trouble)] if boot.trouble else [])]
+        suite.set("tests", str(len(cases)))
+        suite.set("failures", str(sum(case.outcome == "failed" for case in cases)))
+        suite.set("skipped", str(sum(case.outcome == "skipped" for case in cases)))
+        for case in cases:
+            _junit_case(suite, boot, case)
+        if boot.log:
+            ElementTree.SubElement(suite, "system-out").text = _printable(boot.log)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _junit_case(suite: ElementTree.Element, boot: Boot, case: Case) -> None:
+    name = f"lab.{boot.topology}.{boot.kernel}"
+    element = ElementTree.SubElement(suite, "testcase", classname=name, name=case.name, time=f"{case.seconds:.3f}")
+    if case.outcome != "passed":
+        kind = "failure" if case.outcome == "failed" else "skipped"
+        child = ElementTree.SubElement(element, kind, message=_printable(case.text.strip().splitlines()[-1] if case.text.strip() else ""))
+        child.text = _printable(case.text)
+
+
+def _printable(text: str) -> str:
+    """Drop what XML 1.0 cannot hold: control characters of a console."""
+    return "".join(char for char in text if char in "\n\t" or char >= " ")

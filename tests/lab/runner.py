@@ -1,0 +1,193 @@
+"""A whole run: the checkout as an archive, guests side by side, results on disk and on the terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tests.lab import ability, accelerator, cpio, ingredients, machine, outside
+from tests.lab.errors import LabUnavailableError
+from tests.lab.ingredients import CHECKOUT, compile_python
+from tests.lab.results import Boot
+from tests.lab.topologies import BARE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tests.lab.ingredients import Cache
+    from tests.lab.machine import Ending, Plan
+    from tests.lab.topology import Topology
+
+SIDE_BY_SIDE: Final = 2
+"""Guests at a time: more only make each other miss deadlines on two cores."""
+SCENARIOS: Final = "tests/lab/scenarios"
+NOT_SEEN: Final = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+class Order(NamedTuple):
+    """What one guest is to run: machine, kernel, folder of scenarios, pattern, environment for pytest."""
+
+    topology: Topology
+    kernel: str
+    scenarios: str = SCENARIOS
+    pattern: str = ""
+    record: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the guest's row and of its folder of results."""
+        return f"{self.topology.name}-{self.kernel}"
+
+
+class Lab(NamedTuple):
+    """Everything that the guests of one run share."""
+
+    cache: Cache
+    accelerator: str
+    checkout: Path
+    results: Path
+    say: Callable[[str], None]
+
+
+@contextmanager
+def opened(kernels: Iterable[str], say: Callable[[str], None]) -> Iterator[Lab]:
+    """Prepare everything that guests with these kernels share; raise LabUnavailableError where that cannot be."""
+    kernels = tuple(kernels)
+    cache = ingredients.default_cache()
+    if reasons := list(ability.obstacles(cache.folder)):
+        raise LabUnavailableError("; ".join(reasons))
+    ingredients.prepare(cache, kernels, say)
+    named = os.environ.get("VFIOCTL_LAB_RESULTS")
+    results = Path(named) if named else cache.folder / "results"
+    with tempfile.TemporaryDirectory(prefix="vfioctl-lab-") as name:
+        checkout = Path(name) / "checkout.cpio"
+        pack_checkout(cache, checkout)
+        lab = Lab(cache, accelerator.TCG, checkout, results, say)
+        probe = plan_for(lab, Order(BARE, kernels[0]), Path(name), "nothing")
+        yield lab._replace(accelerator=accelerator.choose(probe, cache))
+
+
+def pack_checkout(cache: Cache, target: Path) -> None:
+    """Write the tool and the lab as an initramfs archive, precompiled for the guest's Python."""
+    with tempfile.TemporaryDirectory(prefix="vfioctl-lab-") as name:
+        folder = Path(name)
+        shutil.copytree(CHECKOUT / "vfioctl", folder / "vfioctl", ignore=NOT_SEEN)
+        shutil.copytree(CHECKOUT / "tests/lab", folder / "tests/lab", ignore=NOT_SEEN)
+        compile_python(cache, folder, "/checkout")
+        with target.open("wb") as stream:
+            init = (CHECKOUT / "tests/lab/guest/init").read_bytes()
+            own = [cpio.file_entry("init", init, 0o755), cpio.file_entry("usr/bin/vfioctl", COMMAND, 0o755)]
+            cpio.write_archive(stream, [*own, *cpio.tree_entries(folder, "checkout")])
+
+
+COMMAND: Final = b"#!/usr/bin/python3\nfrom vfioctl.cli.main import main\nmain()\n"
+"""The guest's `vfioctl`: the checkout, reached through PYTHONPATH."""
+
+
+def run_all(lab: Lab, orders: Iterable[Order]) -> list[Boot]:
+    """Run the guests, two at a time, and give what came of them in the order asked for."""
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        return list(pool.map(lambda order: run_one(lab, order), orders))
+
+
+def run_one(lab: Lab, order: Order) -> Boot:
+    """Run one guest; a boot that never came up is started once more and says so, a scenario never is."""
+    started = time.monotonic()
+    remark = ""
+    ending = _attempt(lab, order)
+    if ending.trouble and not ending.progress.release:
+        remark = f"started twice: first {ending.trouble}"
+        lab.say(f"lab: {order.name}: {ending.trouble}; starting it once more")
+        ending = _attempt(lab, order)
+    boot = _boot(lab, order, ending, remark)._replace(seconds=time.monotonic() - started)
+    _keep_results(lab, boot, ending)
+    lab.say(f"lab: {order.name}: {boot.count('passed')} passed, {boot.count('failed')} failed, {boot.seconds:.0f} s")
+    for line in failure_text(boot, ending.console):
+        lab.say(line)
+    return boot
+
+
+def plan_for(lab: Lab, order: Order, folder: Path, task: str) -> Plan:
+    """Give the plan of a guest; its pytest arguments travel in a small archive of their own."""
+    arguments = folder / "arguments.cpio"
+    with arguments.open("wb") as stream:
+        text = "\n".join(pytest_arguments(order)) + "\n"
+        cpio.write_archive(stream, [cpio.file_entry("checkout/lab.arguments", text.encode())])
+    cache = lab.cache
+    archives = (cache.guest_archive, cache.modules_archive(order.kernel), lab.checkout, arguments)
+    return machine.Plan(order.topology, cache.kernel_image(order.kernel), archives, lab.accelerator, task)
+
+
+def pytest_arguments(order: Order) -> list[str]:
+    """Give what pytest is called with in the guest."""
+    arguments = ["-p", "tests.lab.guest.plugin", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir=/checkout"]
+    arguments += ["-q", "--tb=short", f"--topology={order.topology.name}", f"--kernel={order.kernel}"]
+    arguments += ["-k", order.pattern] if order.pattern else []
+    return [*arguments, order.scenarios]
+
+
+def _attempt(lab: Lab, order: Order) -> Ending:
+    with tempfile.TemporaryDirectory(prefix="vfioctl-lab-") as name:
+        return machine.run(plan_for(lab, order, Path(name), "scenarios"), lab.cache)
+
+
+def _boot(lab: Lab, order: Order, ending: Ending, remark: str) -> Boot:
+    progress = ending.progress
+    cases = progress.cases
+    trouble = ending.trouble
+    if progress.exit_code == NO_SCENARIO:  # the pattern, or the machine, chose none
+        trouble = ""
+    elif not trouble:
+        cases += outside.compare_snapshot(progress.files)
+    return Boot(
+        order.topology.name, order.kernel, lab.accelerator, progress.release, cases, ending.seconds, trouble, remark,
+        progress.log,
+    )  # fmt: skip
+
+
+NO_SCENARIO: Final = 5
+"""pytest's exit code when nothing was collected."""
+
+
+def _keep_results(lab: Lab, boot: Boot, ending: Ending) -> None:
+    folder = lab.results / boot.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "console.log").write_text(ending.console, encoding="utf-8")
+    (folder / "kernel.log").write_text(boot.log, encoding="utf-8")
+    for name, data in ending.progress.files.items():
+        (folder / name).write_bytes(data)
+
+
+def failure_text(boot: Boot, console: str) -> Iterator[str]:
+    """Give what a reader needs of a guest that failed: assertions, how it ended, the kernel's last words."""
+    if boot.passed:
+        return
+    for case in boot.cases:
+        if case.outcome == "failed":
+            yield f"---- {boot.name}: {case.name} failed"
+            yield case.text
+            yield from kernel_lines_of(boot.log, case.name)
+    if boot.trouble:
+        yield f"---- {boot.name}: {boot.trouble}"
+        yield "---- last lines of the guest's console"
+        yield from console.splitlines()[-40:]
+
+
+def kernel_lines_of(log: str, scenario: str) -> Iterator[str]:
+    """Give what the kernel said while one scenario ran; the guest marks the start of each in the kernel's log."""
+    lines = log.splitlines()
+    start = next((index for index, line in enumerate(lines) if f"lab: scenario {scenario} starts" in line), None)
+    if start is None:
+        return
+    yield f"---- kernel log during {scenario}"
+    for line in lines[start + 1 :]:
+        if "lab: scenario " in line and line.endswith(" starts"):
+            return
+        yield line

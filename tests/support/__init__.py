@@ -1,0 +1,3 @@
+"""What several tests need: machines in a few lines, generated machines, and lspci to compare with."""
+
+from __future__ import annotations

@@ -1,0 +1,55 @@
+"""What starting the program loads: completion starts it on every TAB."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"rich", "lxml", "grpc", "google", "pyudev", "asyncio", "dataclasses"}
+"""Never loaded by a scan that prints no table."""
+
+
+def imported_by(*arguments: str) -> set[str]:
+    """Return every module that a run of the program imports, by -X importtime."""
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "vfioctl", *arguments],
+        env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines[1:]}
+
+
+def top_level(modules: set[str]) -> set[str]:
+    """Return the packages that modules belong to."""
+    return {name.partition(".")[0] for name in modules}
+
+
+@pytest.mark.parametrize("form", [["--json"], ["-o", "plain"]], ids=["json", "plain"])
+def test_scan_loads_no_heavy_library(form: list[str]) -> None:
+    """A scan for a script pays for nothing that it does not print."""
+    assert top_level(imported_by("--root", "sample", "scan", *form)) & HEAVY == set()
+
+
+def test_a_table_loads_rich() -> None:
+    """The measuring itself sees what is loaded."""
+    loaded = imported_by("--root", "sample", "--color", "scan", "-o", "table")
+
+    assert "rich" in top_level(loaded)
+
+
+@pytest.mark.parametrize("arguments", ["--version", "-h"])
+def test_help_and_version_load_click_and_the_standard_library_only(arguments: str) -> None:
+    """Neither reader nor renderer is imported to say how they are called."""
+    loaded = imported_by(arguments)
+    rooms = {name for name in loaded if name.startswith(("vfioctl.sysfs", "vfioctl.render"))}
+
+    assert top_level(loaded) - sys.stdlib_module_names - {"click", "vfioctl"} <= {"sitecustomize"}
+    assert rooms == set()
+    assert top_level(loaded) & HEAVY == set()

@@ -1,0 +1,165 @@
+"""Run what `make test` is made of, go on after a failure, and close with what ran and what did not.
+
+    python -m tools.run_tests [STAGE...]
+
+A stage that could not run is never shown as passed; its reason and the remedy stand in the summary.
+The exit code is 1 where anything failed. The last line sums up the tests of all tiers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tools.generated import PROJECT
+from tools.stage import Counts, Outcome, counts_of, exit_remark, run, step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tools.stage import Result
+
+GENERATORS: Final = ("completions", "man", "readme", "screenshots")
+"""The tools that write committed files."""
+
+LAB_CANNOT_RUN: Final = 3
+"""The exit code of `python -m tests.lab check` where the real-kernel tier cannot run here."""
+
+_PYTHON: Final = sys.executable
+_REPORT: Final = PROJECT / "build" / "junit.xml"
+_UNIT_SECONDS: Final = 600
+_LAB_SECONDS: Final = 3600
+
+
+def lint() -> Iterator[Outcome]:
+    """Check style, formatting, spelling, docstrings, and that generated files are current."""
+    yield step("ruff check", [_PYTHON, "-m", "ruff", "check", "."])
+    yield step("ruff format", [_PYTHON, "-m", "ruff", "format", "--check", "."])
+    yield step("codespell", [_PYTHON, "-m", "codespell_lib", "."])
+    yield step("interrogate", [_PYTHON, "-m", "interrogate", "--quiet", "vfioctl"])
+    for generator in GENERATORS:
+        yield step(f"generated: {generator}", [_PYTHON, "-m", f"tools.{generator}", "--check"])
+
+
+def types() -> Iterator[Outcome]:
+    """Check types, strictly, over the package, the tools and the tests."""
+    yield step("mypy", [_PYTHON, "-m", "mypy"], timeout=600)
+
+
+def floors() -> Iterator[Outcome]:
+    """Check which part imports which."""
+    yield step("import-linter", [str(Path(_PYTHON).with_name("lint-imports")), "--no-cache"])
+
+
+def unit() -> Iterator[Outcome]:
+    """Run unit and integration tests, with branch coverage."""
+    _REPORT.unlink(missing_ok=True)
+    (PROJECT / "build" / "coverage").mkdir(parents=True, exist_ok=True)
+    pytest = ["-m", "pytest", "--quiet", f"--junit-xml={_REPORT}", "--durations=5", "--durations-min=1"]
+    ended = run([_PYTHON, "-m", "coverage", "run", *pytest], timeout=_UNIT_SECONDS)
+    counts, notes = _junit() if _REPORT.is_file() else (Counts(), ())
+    remark = str(counts) if counts != Counts() else exit_remark(ended.code)
+    yield Outcome("pytest", "failed" if ended.code else "passed", ended.seconds, remark, counts, notes)
+    total = run([_PYTHON, "-m", "coverage", "report"], timeout=60, quiet=True)
+    if total.code:
+        print(total.output)
+    last = total.output.strip().splitlines()[-1:] or ["no data"]
+    yield Outcome("coverage", "failed" if total.code else "passed", total.seconds, " ".join(last[0].split()))
+
+
+def lab() -> Iterator[Outcome]:
+    """Run on real kernels with a real IOMMU, where this machine can."""
+    check = run([_PYTHON, "-m", "tests.lab", "check"], timeout=120)
+    if check.code == LAB_CANNOT_RUN:
+        reason = " ".join(check.output.split()) or "python -m tests.lab check gave no reason"
+        yield Outcome("lab", "not run", check.seconds, "cannot run here, see below", notes=(reason,))
+        return
+    if check.code:
+        yield Outcome("lab", "failed", check.seconds, f"its own check failed: {exit_remark(check.code)}")
+        return
+    ended = run([_PYTHON, "-m", "tests.lab", "run"], timeout=_LAB_SECONDS)
+    counts = counts_of(ended.output)
+    result: Result = "failed" if ended.code else "passed" if counts.passed else "not run"
+    remark = str(counts) if any(counts) else exit_remark(ended.code) or "it ran no test"
+    yield Outcome("lab", result, ended.seconds, remark, counts)
+
+
+def wheel() -> Iterator[Outcome]:
+    """Install the wheel where no development tool is, and use it."""
+    yield step("wheel smoke", [_PYTHON, "-m", "tools.wheel_smoke"], timeout=300)
+
+
+STAGES: Final[dict[str, Callable[[], Iterator[Outcome]]]] = {
+    "lint": lint,
+    "types": types,
+    "floors": floors,
+    "unit": unit,
+    "wheel": wheel,
+    "lab": lab,
+}
+
+
+def main() -> int:
+    """Run the stages that were asked for, or all, and print the summary."""
+    parser = argparse.ArgumentParser(prog="python -m tools.run_tests", allow_abbrev=False)
+    parser.add_argument("stage", nargs="*", choices=[*STAGES, []], help="default: every stage")
+    wanted: list[str] = parser.parse_args().stage or list(STAGES)
+    outcomes: list[tuple[str, Outcome]] = []
+    start = time.monotonic()
+    for name in wanted:
+        print(f"\n=== {name}: {' '.join((STAGES[name].__doc__ or '').split())}", flush=True)
+        outcomes += [(name, outcome) for outcome in STAGES[name]()]
+    not_asked = [name for name in STAGES if name not in wanted]
+    print(*summary(outcomes, not_asked, time.monotonic() - start), sep="\n")
+    return 1 if any(outcome.result == "failed" for _, outcome in outcomes) else 0
+
+
+def summary(
+    outcomes: Iterable[tuple[str, Outcome]], not_asked: Iterable[str], seconds: float
+) -> Iterator[str]:
+    """Return the closing lines: every step, what did not run and why, the sum of the tests."""
+    outcomes = list(outcomes)
+    yield f"\n{' summary ':=^78}"
+    for stage, outcome in outcomes:
+        line = f"{stage:7} {outcome.name:23} {outcome.result:8} {outcome.seconds:6.1f} s  {outcome.remark}"
+        yield line.rstrip()
+    for name in not_asked:
+        yield f"{name:7} {'':23} not run             not asked for"
+    notes = [f"  {outcome.name}: {note}" for _, outcome in outcomes for note in outcome.notes]
+    if notes:
+        yield "did not run, and why:"
+        yield from notes
+    failed = [outcome.name for _, outcome in outcomes if outcome.result == "failed"]
+    not_run = [outcome.name for _, outcome in outcomes if outcome.result == "not run"]
+    verdict = f"FAILED: {', '.join(failed)}" if failed else "nothing failed"
+    yield f"{verdict}{'; not run: ' + ', '.join(not_run) if not_run else ''}; {seconds:.0f} s"
+    total = Counts()
+    for _, outcome in outcomes:
+        total = total.plus(outcome.counts)
+    yield str(total)
+
+
+def _junit() -> tuple[Counts, tuple[str, ...]]:
+    """Return the counts of the pytest run, and each reason for skipping with how many tests it took."""
+    suites = ET.parse(_REPORT).getroot()  # noqa: S314 - written by pytest a moment ago
+    tests = failed = skipped = 0
+    reasons: Counter[str] = Counter()
+    for case in suites.iter("testcase"):
+        tests += 1
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += 1
+        elif skip is not None:
+            skipped += 1
+            reasons[(skip.get("message") or "no reason given").strip()] += 1
+    notes = tuple(f"{reason} ({count} skipped)" for reason, count in sorted(reasons.items()))
+    return Counts(tests - failed - skipped, failed, skipped), notes
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""Run one step of `make test` and remember how it ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from tools.generated import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Result = Literal["passed", "failed", "not run"]
+
+
+class Counts(NamedTuple):
+    """How many tests ended how."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def plus(self, other: Counts) -> Counts:
+        """Return the sum of both."""
+        return Counts(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+class Outcome(NamedTuple):
+    """How one step ended, and what the reader should know about it."""
+
+    name: str
+    result: Result
+    seconds: float = 0.0
+    remark: str = ""
+    counts: Counts = Counts()
+    notes: tuple[str, ...] = ()
+
+
+class Ended(NamedTuple):
+    """A program that has ended: its exit code, what it printed, how long it took."""
+
+    code: int
+    output: str
+    seconds: float
+
+
+_COUNTS: Final = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
+
+
+def run(command: Sequence[str], *, timeout: float, quiet: bool = False) -> Ended:
+    """Run a command in the checkout, show its output, end it with its children after timeout seconds."""
+    start = time.monotonic()
+    if not quiet:
+        print("$", " ".join(command), flush=True)
+    lines: list[str] = []
+    with subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        timer = threading.Timer(timeout, _end, (process, lines, timeout))
+        timer.start()
+        try:
+            for line in process.stdout or ():
+                lines.append(line)
+                if not quiet:
+                    sys.stdout.write(line)
+                    sys.stdout.flush()
+            code = process.wait()
+        except BaseException:
+            _end(process, lines, timeout)
+            raise
+        finally:
+            timer.cancel()
+    return Ended(code, "".join(lines), time.monotonic() - start)
+
+
+def step(name: str, command: Sequence[str], *, timeout: float = 180) -> Outcome:
+    """Run a step whose exit code says everything."""
+    ended = run(command, timeout=timeout)
+    return Outcome(name, "failed" if ended.code else "passed", ended.seconds, exit_remark(ended.code))
+
+
+def exit_remark(code: int) -> str:
+    """Return what an exit code adds to "failed"."""
+    if code == 0:
+        return ""
+    return f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def counts_of(output: str) -> Counts:
+    """Return the counts of the last line that has any, as pytest prints them."""
+    for line in reversed(output.splitlines()):
+        found = _COUNTS.findall(line)
+        if found:
+            numbers = {"passed": 0, "failed": 0, "skipped": 0}
+            for number, word in found:
+                numbers["failed" if word.startswith("error") else word] += int(number)
+            return Counts(**numbers)
+    return Counts()
+
+
+def _end(process: subprocess.Popen[str], lines: list[str], timeout: float) -> None:
+    """End a step with everything it started: the session is its own."""
+    if process.poll() is None:
+        lines.append(f"ended after {timeout:.0f} s\n")
+        os.killpg(process.pid, signal.SIGKILL)

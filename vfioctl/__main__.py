@@ -1,0 +1,8 @@
+"""Run the program: ``python -m vfioctl``."""
+
+from __future__ import annotations
+
+from vfioctl.cli.main import main
+
+if __name__ == "__main__":
+    main()

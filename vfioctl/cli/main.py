@@ -1,0 +1,171 @@
+"""The way in, and the one place where an error becomes text and an exit code."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+from click.exceptions import Abort, Exit, NoArgsIsHelpError
+
+from vfioctl.cli.session import Session, terminal_width
+from vfioctl.cli.tree import root
+from vfioctl.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, UsageError, VfioctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = "vfioctl"
+"""The name shown in usage lines."""
+
+COMPLETION_VARIABLE = "_VFIOCTL_COMPLETE"
+"""Set by the completion scripts."""
+
+_HELP_WIDTH = 100
+
+
+def main() -> NoReturn:
+    """Run the program as a process of its own."""
+    # A run is short and makes few cycles: collecting them, and taking the interpreter down piece by piece,
+    # would cost more than a fifth of the start. A command that stays (watching, serving) collects again.
+    gc.disable()
+    code = run(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; no exception leaves it."""
+    given = list(arguments)
+    session = Session()
+    try:
+        code = _run(given, session)
+        sys.stdout.flush()
+    except Exit as leaving:
+        return _flushed(leaving.exit_code)
+    except NoArgsIsHelpError as problem:
+        sys.stderr.write(problem.format_message() + "\n")
+        return UsageError.exit_code
+    except (KeyboardInterrupt, Abort):
+        return _interrupted()
+    except BrokenPipeError:
+        return _broken_pipe()
+    except Exception as problem:  # noqa: BLE001 - the boundary: nothing may end in a traceback
+        return _report(problem, given, session)
+    return code
+
+
+def _run(given: list[str], session: Session) -> int:
+    instruction = os.environ.get(COMPLETION_VARIABLE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(root, {"obj": session}, PROGRAM, COMPLETION_VARIABLE, instruction)
+    width = min(terminal_width(), _HELP_WIDTH)
+    with root.make_context(PROGRAM, given, obj=session, terminal_width=width) as context:
+        result = root.invoke(context)
+    return result if isinstance(result, int) else 0
+
+
+def _flushed(code: int) -> int:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _broken_pipe()
+    return code
+
+
+def _interrupted() -> int:
+    # The new line closes the terminal's ^C.
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
+    return EXIT_INTERRUPTED
+
+
+def _broken_pipe() -> int:
+    """Let what is still buffered go nowhere, so that the interpreter's last flush is silent as well."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass
+    finally:
+        os.close(nowhere)
+    return EXIT_BROKEN_PIPE
+
+
+def _report(problem: Exception, given: list[str], session: Session) -> int:
+    """Print an error in its two parts, and as a document where JSON was asked for."""
+    if session.debug or "--debug" in given:
+        import traceback
+
+        traceback.print_exception(problem)
+    error = as_vfioctl_error(problem)
+    try:
+        if session.output == "json" or _asks_for_json(given):
+            from vfioctl.render.document import error_document
+
+            sys.stdout.write(error_document(error) + "\n")
+            sys.stdout.flush()
+        sys.stderr.write(error_text(error))
+        sys.stderr.flush()
+    except BrokenPipeError:
+        return _broken_pipe()
+    return error.exit_code
+
+
+def _asks_for_json(given: list[str]) -> bool:
+    """Look for JSON in arguments that Click could not parse."""
+    pairs = zip(given, [*given, ""][1:], strict=True)
+    return any(
+        one in {"--json", "-ojson", "--output=json"} or (one in {"-o", "--output"} and other == "json")
+        for one, other in pairs
+    )
+
+
+def error_text(error: VfioctlError) -> str:
+    """Say an error in two parts; lines after the first of a part are indented below it."""
+    from vfioctl.render.text import visible_block
+
+    parts = (("error: ", error.message), ("hint: ", error.hint))
+    return "".join(
+        label + visible_block(text).replace("\n", "\n" + " " * len(label)) + "\n" for label, text in parts if text
+    )
+
+
+def as_vfioctl_error(problem: Exception) -> VfioctlError:
+    """Turn whatever was raised into an error with a hint and an exit code."""
+    if isinstance(problem, VfioctlError):
+        return problem
+    if isinstance(problem, click.UsageError):
+        return _usage_error(problem)
+    if isinstance(problem, click.ClickException):
+        return UsageError(_sentence(problem.format_message()), hint=f"see: {PROGRAM} -h")
+    if isinstance(problem, MemoryError):
+        return VfioctlError("out of memory", hint="give fewer devices, or free some memory")
+    text = str(problem)
+    return VfioctlError(
+        f"unexpected {type(problem).__name__}" + (f": {text}" if text else ""),
+        hint="this is a fault of vfioctl; run it again with --debug and report what it prints",
+    )
+
+
+def _usage_error(problem: click.UsageError) -> UsageError:
+    message = problem.format_message()
+    possibilities = getattr(problem, "possibilities", None)
+    command = problem.ctx.command_path if problem.ctx else PROGRAM
+    hint = f"see: {command} -h"
+    if possibilities:
+        message = problem.message
+        hint = f"did you mean {' or '.join(possibilities)}? {hint}"
+    return UsageError(_sentence(message), hint=hint)
+
+
+def _sentence(message: str) -> str:
+    """Bring a message of Click's into the form of the others: no capital, no full stop."""
+    return (message[:1].lower() + message[1:]).removesuffix(".")

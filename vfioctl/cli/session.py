@@ -1,0 +1,115 @@
+"""One run of the program: where it looks, how it answers, and the host it reads."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vfioctl.model.host import Host
+    from vfioctl.render.styled import Line
+    from vfioctl.sysfs.names import Names
+
+DEFAULT_WIDTH = 80
+"""Columns, where the terminal does not say."""
+
+
+class Session:
+    """The global options' values, and what follows from them."""
+
+    def __init__(self) -> None:
+        """Start with the defaults; the options' callbacks fill in what was given."""
+        self.root = "/"
+        self.output: str | None = None
+        self.color: bool | None = None
+        self.verbosity = 0
+        self.debug = False
+
+    @property
+    def form(self) -> str:
+        """``table``, ``plain`` or ``json``: what was asked for, else what suits stdout."""
+        return self.output or ("table" if sys.stdout.isatty() else "plain")
+
+    @property
+    def colored(self) -> bool:
+        """Whether a table has colours: as asked for, else on a terminal without NO_COLOR."""
+        if self.color is not None:
+            return self.color
+        return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    @property
+    def verbose(self) -> bool:
+        """Whether more than the usual was asked for."""
+        return self.verbosity > 0
+
+    def host(self) -> Host:
+        """Read the host.
+
+        Raises:
+            UsageError: the root is no host, or an archive that cannot be used.
+            NotPermittedError: the root cannot be read.
+
+        """
+        from vfioctl.sysfs.reader import read_host
+        from vfioctl.sysfs.root import HostRoot
+
+        if self.root == "/":
+            return read_host(HostRoot())
+        from vfioctl.cli.progress import progress
+        from vfioctl.sysfs.archive import open_root
+
+        with progress(f"reading {self.root}", quiet=self.verbosity < 0), open_root(self.root) as opened:
+            return read_host(HostRoot(opened.base, opened.denied))
+
+    def names(self) -> Names:
+        """Open the database of vendor and device names."""
+        from vfioctl.sysfs.names import load_names
+
+        return load_names()
+
+    def print_document(self, text: str) -> None:
+        """Write a JSON document to stdout."""
+        sys.stdout.write(text)
+        sys.stdout.write("\n")
+
+    def print_lines(self, lines: Iterable[Line]) -> None:
+        """Write lines to stdout, with colours where they are wanted."""
+        if self.form == "table" and self.colored:
+            from vfioctl.render.terminal import print_colored
+
+            print_colored(lines, sys.stdout)
+        else:
+            from vfioctl.render.styled import plain_text
+
+            sys.stdout.write(plain_text(lines))
+
+    def note(self, text: str) -> None:
+        """Say something beside the result, on stderr, unless told to be quiet."""
+        if self.verbosity >= 0:
+            from vfioctl.render.text import visible
+
+            click.echo(f"note: {visible(text)}", err=True)
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+"""Hand a command's function the session as its first argument."""
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal: COLUMNS, else what the terminal says, else 80."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    for stream in (sys.__stdout__, sys.__stderr__):
+        try:
+            width = os.get_terminal_size(stream.fileno()).columns if stream else 0
+        except (OSError, ValueError):
+            continue
+        if width > 0:
+            return width
+    return DEFAULT_WIDTH

@@ -1,0 +1,102 @@
+"""What a TAB offers where a selector stands: a light look at the host, never a full reading."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from click.shell_completion import CompletionItem
+
+from vfioctl.cli.session import Session
+from vfioctl.model.ids import CLASS_WORDS
+from vfioctl.render.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import click
+
+    from vfioctl.sysfs.root import HostRoot
+
+WORDS = {
+    "class": "by class: gpu, nic, nvme ... or hex digits",
+    "driver": "by driver, or none",
+    "group": "by IOMMU group",
+    "numa": "by NUMA node",
+    "slot": "by physical slot",
+    "under": "everything behind a bridge",
+    "net": "the device behind a network interface",
+    "block": "the device behind a disk",
+    "vfs-of": "virtual functions of a device",
+}
+"""The words a term may start with, and what each means."""
+
+
+def suggest(context: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Complete the last term of a selector; what stands before its comma is kept."""
+    before, comma, term = incomplete.rpartition(",")
+    key, colon, value = term.partition(":")
+    root = _root(context)
+    found = _values(key, value, root) if colon and key in WORDS else _terms(term, root)
+    return [CompletionItem(before + comma + text, help=visible(help_text)) for text, help_text in found]
+
+
+def _root(context: click.Context) -> HostRoot | None:
+    """Return the root to look at; an archive is too slow to open for a TAB."""
+    from vfioctl.sysfs.root import HostRoot
+
+    session = context.find_object(Session)
+    if session is None or session.root == "/":
+        return HostRoot()
+    import os
+
+    return HostRoot(session.root) if os.path.isdir(session.root) else None  # noqa: PTH112 - start-up path
+
+
+def _terms(term: str, root: HostRoot | None) -> Iterator[tuple[str, str]]:
+    yield from _addresses(term, root)
+    for word, meaning in WORDS.items():
+        if word.startswith(term):
+            yield word + ":", meaning
+
+
+def _addresses(start: str, root: HostRoot | None) -> Iterator[tuple[str, str]]:
+    """Yield addresses in the spelling that was begun, with or without the domain."""
+    if root is None:
+        return
+    from vfioctl.sysfs.glance import glance
+    from vfioctl.sysfs.names import load_names
+
+    names = load_names()
+    short = bool(start)
+    for seen in glance(root):
+        spellings = (seen.address, seen.address.removeprefix("0000:")) if short else (seen.address,)
+        for spelling in spellings:
+            if spelling.startswith(start):
+                name = names.device(seen.vendor_id, seen.device_id)
+                yield spelling, name or names.class_name(seen.class_code) or ""
+                break
+
+
+def _values(key: str, start: str, root: HostRoot | None) -> Iterator[tuple[str, str]]:
+    if key in {"under", "vfs-of"}:
+        found = _addresses(start, root)
+    else:
+        found = ((value, "") for value in _known(key, root) if value.startswith(start))
+    for value, help_text in found:
+        yield f"{key}:{value}", help_text
+
+
+def _known(key: str, root: HostRoot | None) -> list[str]:
+    if key == "class":
+        return list(CLASS_WORDS)
+    if root is None:
+        return []
+    from vfioctl.sysfs.glance import glance_drivers, glance_groups, glance_interfaces
+
+    if key == "driver":
+        return [*glance_drivers(root), "none"]
+    if key == "group":
+        return [str(group) for group in glance_groups(root)]
+    if key == "net":
+        return list(glance_interfaces(root))
+    return []

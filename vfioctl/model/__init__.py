@@ -1,0 +1,1 @@
+"""What a host is: frozen values and pure questions about them; standard library only."""

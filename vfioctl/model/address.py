@@ -1,0 +1,64 @@
+"""The address of a PCI function: four integers, a total order, one spelling."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, Self
+
+from vfioctl.errors import UsageError
+
+# The kernel prints the domain with at least four hex digits; Intel VMD domains start at 0x10000 and
+# have five (K1).
+_SPELLING = re.compile(
+    r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])",
+    re.IGNORECASE,
+)
+_FIRST_SOFTWARE_DOMAIN = 0x10000
+
+
+class PciAddress(NamedTuple):
+    """One PCI function, as ``domain:bus:device.function``; sorts by number, not by text."""
+
+    domain: int
+    bus: int
+    device: int
+    function: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an address in any accepted spelling; without a domain, domain 0.
+
+        Raises:
+            UsageError: the text is not an address.
+
+        """
+        address = cls.from_name(text)
+        if address is None:
+            raise UsageError(
+                f"not a PCI address: {text!r}",
+                hint="write it as in 0000:65:00.0 or 65:00.0 (hexadecimal)",
+            )
+        return address
+
+    @classmethod
+    def from_name(cls, text: str) -> Self | None:
+        """Read an address in any accepted spelling, or return None when it is not one."""
+        found = _SPELLING.fullmatch(text)
+        if found is None:
+            return None
+        domain, bus, device, function = found.groups()
+        return cls(int(domain or "0", 16), int(bus, 16), int(device, 16), int(function, 16))
+
+    @property
+    def slot(self) -> tuple[int, int, int]:
+        """The slot all functions of one card share: domain, bus, device."""
+        return self[:3]
+
+    @property
+    def in_software_domain(self) -> bool:
+        """Whether the domain was made by a driver such as Intel VMD, not by the firmware (K1, K51)."""
+        return self.domain >= _FIRST_SOFTWARE_DOMAIN
+
+    def __str__(self) -> str:
+        """Spell it as the kernel does: lower case, at least four digits of domain."""
+        return "%04x:%02x:%02x.%x" % self  # noqa: UP031 - twice as fast as an f-string on the scan path

@@ -1,0 +1,39 @@
+"""IOMMU groups: the smallest set of devices that can be given away together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from vfioctl.model.address import PciAddress
+
+
+class ReservedRegion(NamedTuple):
+    """A range of I/O addresses that the group cannot use freely (K24)."""
+
+    start: int
+    end: int
+    type: str
+    """``direct``, ``direct-relaxable``, ``msi`` or ``reserved``."""
+
+
+class OtherMember(NamedTuple):
+    """A member that is not a PCI function, such as a platform device (K22)."""
+
+    name: str
+    driver: str | None
+
+
+class IommuGroup(NamedTuple):
+    """One group; its number is given at boot and is not stable (K22)."""
+
+    id: int
+    type: str | None
+    members: tuple[PciAddress, ...]
+    other_members: tuple[OtherMember, ...]
+    reserved_regions: tuple[ReservedRegion, ...]
+
+    @property
+    def needs_identity_mapping(self) -> bool:
+        """Whether the firmware demands a fixed mapping, which VFIO cannot give (RMRR, IVMD; K24)."""
+        return any(region.type == "direct" for region in self.reserved_regions)

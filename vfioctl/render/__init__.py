@@ -1,0 +1,1 @@
+"""Values to text: documents for programs, lines for people."""

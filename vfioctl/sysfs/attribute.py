@@ -1,0 +1,179 @@
+"""One attribute: a typed value, or missing, or unreadable, or malformed.
+
+:class:`Files` does the three things the reader needs (read, follow a link by one step, list) below a
+root. :class:`Attributes` turns bytes into values and keeps, instead of raising, what could not be read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from posixpath import normpath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vfioctl.sysfs.folder import OpenFolder
+    from vfioctl.sysfs.root import HostRoot
+
+BLOCKED = "EBLOCKED"
+"""Stands in a snapshot for a read that never came back (K55)."""
+
+BLOCKED_REASON = "reading it blocks: an unbind or a reset holds the device"
+
+# A snapshot may hold a FIFO where the kernel has a file: without O_NONBLOCK its open would wait for ever.
+# For sysfs and procfs the flag has no meaning.
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_CHUNK = 65536
+_MOST = 64 * 1024 * 1024
+
+# The device went away, or the attribute exists without being supported: as good as not there.
+_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.EOPNOTSUPP})
+
+
+class Files:
+    """Reads below a root, by host path; raises OSError as the kernel says it."""
+
+    def __init__(self, root: HostRoot) -> None:
+        """Read below this root."""
+        self.root = root
+        self._prefix = root.prefix
+        self._denied = root.denied
+
+    def read(self, path: str) -> bytes:
+        """Return a file's content."""
+        if self._denied:
+            self._check(path)
+        descriptor = os.open(self._prefix + path, _READ)
+        try:
+            content = os.read(descriptor, _CHUNK)
+            # procfs and sysfs give a short read before the end, so only an empty one ends the file.
+            if not content:
+                return b""
+            parts, size = [content], len(content)
+            while content and size < _MOST:
+                content = os.read(descriptor, _CHUNK)
+                parts.append(content)
+                size += len(content)
+            return b"".join(parts)
+        finally:
+            os.close(descriptor)
+
+    def link(self, path: str) -> str:
+        """Return a link's target as it is written."""
+        if self._denied:
+            self._check(path)
+        return os.readlink(self._prefix + path)
+
+    def names(self, path: str) -> list[str]:
+        """Return what a folder contains, sorted."""
+        if self._denied:
+            self._check(path)
+        return sorted(os.listdir(self._prefix + path))
+
+    def folder(self, path: str) -> OpenFolder:
+        """Open a folder to read several of its attributes."""
+        from vfioctl.sysfs.folder import CheckedFolder, OpenFolder  # noqa: PLC0415 - they need this module
+
+        if self._denied:
+            return CheckedFolder(self._prefix + path, path, self._denied)
+        return OpenFolder(self._prefix + path)
+
+    def _check(self, path: str) -> None:
+        name = self._denied.get(path)
+        if name is not None:
+            raise denied_error(name, path)
+
+
+def denied_error(name: str, path: str) -> OSError:
+    """Make the error that a snapshot keeps by name: EACCES, EPERM or EBLOCKED."""
+    number = errno.ETIMEDOUT if name == BLOCKED else getattr(errno, name, errno.EIO)
+    return OSError(number, os.strerror(number), path)
+
+
+def reason_of(error: OSError) -> str | None:
+    """Say why something that exists could not be read; None when it is simply not there."""
+    if error.errno in _MISSING:
+        return None
+    if error.errno == errno.ETIMEDOUT:
+        return BLOCKED_REASON
+    return (error.strerror or str(error)).lower()
+
+
+def printable(content: bytes) -> str:
+    """Decode an attribute and drop the newline at its end; what is not UTF-8 becomes ``\\xNN``."""
+    return content.decode("utf-8", "backslashreplace").strip("\n\0 ")
+
+
+def resolve(path: str, target: str) -> str:
+    """Return the host path a link points to; absolute targets stay below the root like all others."""
+    return normpath(target if target.startswith("/") else f"{path[: path.rindex('/')]}/{target}")
+
+
+class Attributes:
+    """Typed reads that never raise; :attr:`unread` gathers what exists but stays unknown."""
+
+    def __init__(self, files: Files) -> None:
+        """Read through these files."""
+        self.files = files
+        self.unread: dict[str, str] = {}
+
+    def text(self, path: str) -> str | None:
+        """Return an attribute's text, or None."""
+        try:
+            return printable(self.files.read(path))
+        except OSError as error:
+            self.note(path, error)
+            return None
+
+    def integer(self, path: str, base: int = 10) -> int | None:
+        """Return an attribute's number; anything else is noted as malformed."""
+        text = self.text(path)
+        if text is None:
+            return None
+        try:
+            return int(text, base)
+        except ValueError:
+            self.unread[path] = f"malformed: {text[:40]!r} is no number"
+            return None
+
+    def lines(self, path: str) -> list[str]:
+        """Return a file's lines; none when it cannot be read."""
+        return (self.text(path) or "").splitlines()
+
+    def names(self, path: str) -> list[str]:
+        """Return what a folder contains, sorted; nothing when it cannot be read."""
+        try:
+            return self.files.names(path)
+        except OSError as error:
+            self.note(path, error)
+            return []
+
+    def exists(self, path: str) -> bool | None:
+        """Tell whether a folder is there; None when that cannot be known."""
+        try:
+            self.files.names(path)
+        except OSError as error:
+            return None if reason_of(error) else False
+        return True
+
+    def target(self, path: str) -> str | None:
+        """Return the host path a link points to, or None."""
+        try:
+            return resolve(path, self.files.link(path))
+        except OSError as error:
+            # A folder where the kernel has a link: recordings that copied instead of linking.
+            if error.errno == errno.EINVAL:
+                return path
+            self.note(path, error)
+            return None
+
+    def link_name(self, path: str) -> str | None:
+        """Return the last part of a link's target, which names a driver, a group or a master."""
+        target = self.target(path)
+        return None if target is None else target.rsplit("/", 1)[-1]
+
+    def note(self, path: str, error: OSError) -> None:
+        """Keep why something is unknown, unless it is simply not there."""
+        reason = reason_of(error)
+        if reason is not None:
+            self.unread[path] = reason

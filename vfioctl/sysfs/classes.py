@@ -1,0 +1,122 @@
+"""What hangs below which PCI function: interfaces, disks, vfio nodes, slots, links between functions.
+
+The kernel lists these by class, each a link into the device tree; the last PCI address on the way names
+the function. One listing per class serves all devices, however deep the object sits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from vfioctl.model.address import PciAddress
+from vfioctl.model.host import MdevInstance
+from vfioctl.sysfs import root
+
+if TYPE_CHECKING:
+    from vfioctl.sysfs.attribute import Attributes
+
+
+class VfioNodes(NamedTuple):
+    """The nodes VFIO offers now."""
+
+    groups: dict[int, str]
+    """Group number to its node, ``/dev/vfio/17``, or ``/dev/vfio/noiommu-17`` (K29)."""
+    cdevs: dict[PciAddress, str]
+    """Function to its own node, ``/dev/vfio/devices/vfio0``; only where the kernel makes one (K27)."""
+    functions: dict[PciAddress, str]
+    """Function to its vfio device's name, ``vfio0``."""
+
+
+def function_above(path: str) -> PciAddress | None:
+    """Return the nearest PCI function on the way to an object in the device tree."""
+    for part in reversed(path.split("/")):
+        address = PciAddress.from_name(part)
+        if address is not None:
+            return address
+    return None
+
+
+def read_interfaces(attributes: Attributes) -> dict[str, PciAddress | None]:
+    """Return every network interface with the function below it; None for virtual ones."""
+    return _class_members(attributes, root.NET)
+
+
+def _class_members(attributes: Attributes, path: str) -> dict[str, PciAddress | None]:
+    members: dict[str, PciAddress | None] = {}
+    for name in attributes.names(path):
+        target = attributes.target(f"{path}/{name}")
+        if target is not None:
+            members[name] = function_above(target)
+    return members
+
+
+def read_framebuffers(attributes: Attributes) -> dict[str, PciAddress]:
+    """Return every framebuffer that sits on a PCI function."""
+    members = _class_members(attributes, root.FRAMEBUFFERS)
+    return {name: address for name, address in members.items() if address and name.startswith("fb")}
+
+
+def read_vfio_nodes(attributes: Attributes) -> VfioNodes:
+    """Return the nodes of VFIO groups and devices."""
+    groups: dict[int, str] = {}
+    for name in attributes.names(root.VFIO_GROUPS):
+        number = name.removeprefix("noiommu-")
+        if number.isdecimal():
+            groups[int(number)] = f"{root.VFIO_GROUP_NODES}/{name}"
+    cdevs: dict[PciAddress, str] = {}
+    functions: dict[PciAddress, str] = {}
+    for name, address in _class_members(attributes, root.VFIO_DEVICES).items():
+        if address is None:
+            continue
+        functions[address] = name
+        # The `dev` attribute is there only where the kernel has CONFIG_VFIO_DEVICE_CDEV (K27).
+        if "dev" in attributes.names(f"{root.VFIO_DEVICES}/{name}"):
+            cdevs[address] = f"{root.VFIO_DEVICE_NODES}/{name}"
+    return VfioNodes(groups, cdevs, functions)
+
+
+def read_slots(attributes: Attributes) -> dict[tuple[int, int, int], str]:
+    """Return the label of every physical slot by domain, bus and device."""
+    slots: dict[tuple[int, int, int], str] = {}
+    for name in attributes.names(root.PCI_SLOTS):
+        # "0000:05:00", without a function.
+        text = attributes.text(f"{root.PCI_SLOTS}/{name}/address")
+        address = PciAddress.from_name(f"{text}.0") if text else None
+        if address is not None:
+            slots[address.slot] = name
+    return slots
+
+
+def read_companions(attributes: Attributes) -> dict[PciAddress, tuple[PciAddress, ...]]:
+    """Return the functions tied together by device links, such as a GPU and its audio (K50)."""
+    ties: dict[PciAddress, set[PciAddress]] = {}
+    for name in attributes.names(root.DEVICE_LINKS):
+        # "pci:0000:01:00.0--pci:0000:01:00.1": supplier and consumer.
+        supplier, _, consumer = name.partition("--")
+        first = PciAddress.from_name(supplier.removeprefix("pci:"))
+        second = PciAddress.from_name(consumer.removeprefix("pci:"))
+        if first is not None and second is not None:
+            ties.setdefault(first, set()).add(second)
+            ties.setdefault(second, set()).add(first)
+    return {address: tuple(sorted(others)) for address, others in ties.items()}
+
+
+def read_mdevs(attributes: Attributes) -> tuple[MdevInstance, ...]:
+    """Return the mediated devices that exist now (K53)."""
+    mdevs = []
+    for uuid in attributes.names(root.MDEV_DEVICES):
+        path = f"{root.MDEV_DEVICES}/{uuid}"
+        target = attributes.target(path)
+        parent = function_above(target) if target else None
+        if target is None or parent is None:
+            continue
+        group = attributes.link_name(f"{target}/iommu_group")
+        mdevs.append(
+            MdevInstance(
+                uuid=uuid,
+                parent=parent,
+                type_id=attributes.link_name(f"{target}/mdev_type"),
+                iommu_group=int(group) if group and group.isdecimal() else None,
+            ),
+        )
+    return tuple(mdevs)

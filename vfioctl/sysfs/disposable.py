@@ -1,0 +1,213 @@
+"""Reading where a hang can be left behind.
+
+Some attributes block in uninterruptible sleep while another program's unbind is stuck, and SIGKILL does
+not end that (K34, K55). So devices are read by child processes: one that makes no progress is abandoned,
+what it was reading is reported as blocked, and a new child goes on with the next. On large hosts several
+children share the work.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from mmap import mmap
+
+    Result = tuple[Any, ...]
+
+PATIENCE = 0.4
+"""Seconds without progress after which a child in D state is abandoned; half of it for each further one."""
+LEAST_PATIENCE = 0.1
+"""Seconds that every child is given, however many were abandoned before."""
+MOST_ROUNDS = 12
+"""How many times as long a child may stand still that does not sleep in D state: the machine may be busy."""
+
+_BATCH = 128
+_INDEX_BYTES = 4
+
+
+class Child(NamedTuple):
+    """A process that reads some of the jobs."""
+
+    pid: int
+    pipe: int
+    slot: int
+    indexes: list[int]
+
+
+def gather(
+    jobs: Sequence[str],
+    work: Callable[[str], Result],
+    *,
+    processes: int = 1,
+    patience: float = PATIENCE,
+) -> list[Result | None]:
+    """Run ``work`` on every job in child processes; None for each job that blocked.
+
+    Results must be tuples of plain values, since they come back through :mod:`marshal`.
+
+    Raises:
+        ChildProcessError: ``work`` raised, or a child was killed by somebody else.
+
+    """
+    from mmap import mmap  # noqa: PLC0415 - the one user
+
+    results: list[Result | None] = [None] * len(jobs)
+    share = -(-len(jobs) // processes) or 1
+    with mmap(-1, _INDEX_BYTES * processes) as progress:
+        team = _Team(jobs, work, progress, results)
+        try:
+            for slot, start in enumerate(range(0, len(jobs), share)):
+                team.start(slot, list(range(start, min(start + share, len(jobs)))))
+            team.collect(patience)
+        finally:
+            team.abandon_all()
+    return results
+
+
+class _Team:
+    """The children at work, what each has sent so far, and where each one is."""
+
+    def __init__(
+        self,
+        jobs: Sequence[str],
+        work: Callable[[str], Result],
+        progress: mmap,
+        results: list[Result | None],
+    ) -> None:
+        self._jobs = jobs
+        self._work = work
+        self._progress = progress
+        self._results = results
+        self._children: dict[int, Child] = {}
+        self._buffers: dict[int, bytearray] = {}
+        self._seen: dict[int, tuple[int, int]] = {}
+
+    def start(self, slot: int, indexes: list[int]) -> None:
+        """Fork a child for these jobs."""
+        if not indexes:
+            return
+        receiving, sending = os.pipe()
+        self._mark(slot, indexes[0])
+        pid = os.fork()
+        if pid == 0:
+            self._serve(sending, slot, indexes)
+        os.close(sending)
+        self._children[receiving] = Child(pid, receiving, slot, indexes)
+        self._buffers[receiving] = bytearray()
+
+    def _serve(self, pipe: int, slot: int, indexes: list[int]) -> None:
+        """Read the jobs and send what was found; never returns."""
+        code = 1
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            for start in range(0, len(indexes), _BATCH):
+                batch = []
+                for index in indexes[start : start + _BATCH]:
+                    self._mark(slot, index)
+                    batch.append((index, self._work(self._jobs[index])))
+                _send(pipe, marshal.dumps(batch))
+            code = 0
+        except Exception as error:  # noqa: BLE001 - reported by the parent, whatever it is
+            _send(pipe, marshal.dumps(f"{type(error).__name__}: {error}"))
+        finally:
+            os._exit(code)
+
+    def _mark(self, slot: int, index: int) -> None:
+        self._progress[slot * _INDEX_BYTES : (slot + 1) * _INDEX_BYTES] = index.to_bytes(_INDEX_BYTES, "little")
+
+    def _where(self, child: Child) -> int:
+        mark = self._progress[child.slot * _INDEX_BYTES : (child.slot + 1) * _INDEX_BYTES]
+        return int.from_bytes(mark, "little")
+
+    def collect(self, patience: float) -> None:
+        """Receive until every job has a result or is known to block."""
+        from select import select  # noqa: PLC0415 - loaded with the first live scan
+
+        while self._children:
+            ready, _, _ = select(list(self._children), [], [], patience)
+            for pipe in ready:
+                self._receive(pipe)
+            if not ready and self._replace_stalled():
+                patience = max(patience / 2, LEAST_PATIENCE)
+
+    def _receive(self, pipe: int) -> None:
+        data = os.read(pipe, 1 << 20)
+        buffer = self._buffers[pipe]
+        buffer += data
+        child = self._children[pipe]
+        while len(buffer) >= _INDEX_BYTES:
+            size = int.from_bytes(buffer[:_INDEX_BYTES], "little")
+            if len(buffer) < _INDEX_BYTES + size:
+                break
+            self._accept(marshal.loads(memoryview(buffer)[_INDEX_BYTES : _INDEX_BYTES + size]), child)  # noqa: S302 - our own child
+            del buffer[: _INDEX_BYTES + size]
+        if not data:
+            self._finish(child)
+
+    def _accept(self, batch: list[tuple[int, Result]] | str, child: Child) -> None:
+        if isinstance(batch, str):
+            raise ChildProcessError(batch)
+        for index, result in batch:
+            self._results[index] = result
+        del child.indexes[: len(batch)]
+
+    def _finish(self, child: Child) -> None:
+        os.waitpid(child.pid, 0)
+        self._forget(child)
+        if child.indexes:
+            raise ChildProcessError("a reading process was ended from outside")
+
+    def _replace_stalled(self) -> bool:
+        """Abandon children that stand where they stood; start others behind what blocked them."""
+        replaced = False
+        for child in list(self._children.values()):
+            where = self._where(child)
+            before, rounds = self._seen.get(child.pid, (where, 0))
+            rounds = rounds + 1 if before == where else 0
+            self._seen[child.pid] = (where, rounds)
+            if rounds == 0 or (rounds < MOST_ROUNDS and not _sleeps_uninterruptibly(child.pid)):
+                continue
+            self._abandon(child)
+            # What it had read but not yet sent is read again.
+            self.start(child.slot, [index for index in child.indexes if index != where])
+            replaced = True
+        return replaced
+
+    def abandon_all(self) -> None:
+        """Leave every child that is still at work."""
+        for child in list(self._children.values()):
+            self._abandon(child)
+
+    def _abandon(self, child: Child) -> None:
+        self._forget(child)
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGKILL)
+        # In D state it does not end now; init inherits it when this program has ended.
+        with suppress(ChildProcessError):
+            os.waitpid(child.pid, os.WNOHANG)
+
+    def _forget(self, child: Child) -> None:
+        del self._children[child.pipe]
+        del self._buffers[child.pipe]
+        os.close(child.pipe)
+
+
+def _send(pipe: int, payload: bytes) -> None:
+    view = memoryview(len(payload).to_bytes(_INDEX_BYTES, "little") + payload)
+    while view:
+        view = view[os.write(pipe, view) :]
+
+
+def _sleeps_uninterruptibly(pid: int) -> bool:
+    """Tell whether a child is in D state, where no signal reaches it."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123 - pathlib is not on the scan path
+            return stat.read().rpartition(b") ")[2][:1] == b"D"
+    except OSError:
+        return False

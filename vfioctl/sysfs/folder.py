@@ -1,0 +1,82 @@
+"""A device's folder, held open: names inside are looked up without walking the whole path again."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from vfioctl.sysfs.attribute import denied_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class OpenFolder:
+    """A device's folder, held open: names inside it are looked up without walking the path again."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, path: str) -> None:
+        """Open a folder by its path on this machine."""
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        os.close(self._descriptor)
+
+    def names(self) -> list[str]:
+        """Return what it contains."""
+        return os.listdir(self._descriptor)
+
+    def read(self, name: str, size: int = 4096, offset: int = 0) -> bytes:
+        """Return a file's first bytes."""
+        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._descriptor)
+        try:
+            return os.pread(descriptor, size, offset) if offset else os.read(descriptor, size)
+        finally:
+            os.close(descriptor)
+
+    def link(self, name: str) -> str:
+        """Return a link's target."""
+        return os.readlink(name, dir_fd=self._descriptor)
+
+    def list(self, name: str) -> list[str]:
+        """Return what a folder inside contains."""
+        descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._descriptor)
+        try:
+            return os.listdir(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class CheckedFolder(OpenFolder):
+    """A folder of a snapshot that keeps what its recording user could not read."""
+
+    __slots__ = ("_denied", "_path")
+
+    def __init__(self, path: str, host_path: str, denied: Mapping[str, str]) -> None:
+        """Open a folder by its path on this machine and on the host."""
+        super().__init__(path)
+        self._path = host_path
+        self._denied = denied
+
+    def read(self, name: str, size: int = 4096, offset: int = 0) -> bytes:
+        """Return a file's first bytes, or raise what the recording user was told."""
+        self._check(name)
+        return super().read(name, size, offset)
+
+    def link(self, name: str) -> str:
+        """Return a link's target, or raise what the recording user was told."""
+        self._check(name)
+        return super().link(name)
+
+    def list(self, name: str) -> list[str]:
+        """Return what a folder inside contains, or raise what the recording user was told."""
+        self._check(name)
+        return super().list(name)
+
+    def _check(self, name: str) -> None:
+        path = f"{self._path}/{name}"
+        denied = self._denied.get(path)
+        if denied is not None:
+            raise denied_error(denied, path)

@@ -1,0 +1,60 @@
+"""A quick look for shell completion: a few reads per device and none that can block."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from vfioctl.sysfs import root as paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vfioctl.sysfs.root import HostRoot
+
+
+class Glance(NamedTuple):
+    """What a completion shows of a device."""
+
+    address: str
+    vendor_id: int
+    device_id: int
+    class_code: int
+
+
+def glance(root: HostRoot) -> Iterator[Glance]:
+    """Yield every device whose ids can be read, in address order."""
+    for name in _names(root, paths.PCI_DEVICES):
+        folder = root.local(f"{paths.PCI_DEVICES}/{name}")
+        try:
+            ids = [_number(f"{folder}/{attribute}") for attribute in ("vendor", "device", "class")]
+        except (OSError, ValueError):
+            continue
+        yield Glance(name, *ids)
+
+
+def glance_drivers(root: HostRoot) -> list[str]:
+    """Return the names of the PCI drivers that are loaded."""
+    return _names(root, paths.PCI_DRIVERS)
+
+
+def glance_groups(root: HostRoot) -> list[int]:
+    """Return the numbers of the IOMMU groups."""
+    return sorted(int(name) for name in _names(root, paths.IOMMU_GROUPS) if name.isdecimal())
+
+
+def glance_interfaces(root: HostRoot) -> list[str]:
+    """Return the names of the network interfaces."""
+    return _names(root, paths.NET)
+
+
+def _names(root: HostRoot, path: str) -> list[str]:
+    try:
+        return sorted(os.listdir(root.local(path)), key=lambda name: (len(name), name))
+    except OSError:
+        return []
+
+
+def _number(path: str) -> int:
+    with open(path, "rb") as attribute:  # noqa: PTH123 - pathlib is not on the completion path
+        return int(attribute.read(64), 16)

@@ -1,0 +1,93 @@
+"""IOMMU groups and the units that make them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from vfioctl.model.address import PciAddress
+from vfioctl.model.group import IommuGroup, OtherMember, ReservedRegion
+from vfioctl.sysfs import root
+from vfioctl.sysfs.attribute import Attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from vfioctl.model.device import PciDevice
+    from vfioctl.sysfs.attribute import Files
+
+
+def group_names(attributes: Attributes) -> tuple[str, ...] | None:
+    """Return the names of the groups in numeric order; None when that cannot be known."""
+    try:
+        names = attributes.files.names(root.IOMMU_GROUPS)
+    except OSError as error:
+        attributes.note(root.IOMMU_GROUPS, error)
+        return None if root.IOMMU_GROUPS in attributes.unread else ()
+    return tuple(sorted((name for name in names if name.isdecimal()), key=int))
+
+
+class GroupFacts(NamedTuple):
+    """One group's facts; plain values only, so that they can come back from a reading process."""
+
+    type: str | None
+    members: tuple[str, ...]
+    others: tuple[tuple[str, str | None], ...]
+    """Members that are no PCI functions, with their driver."""
+    regions: tuple[tuple[int, int, str], ...]
+    unread: tuple[tuple[str, str], ...]
+
+
+def probe_group(files: Files, path: str) -> GroupFacts:
+    """Read one group; its members come from its own list, since not all are PCI functions (K22)."""
+    attributes = Attributes(files)
+    members, others = [], []
+    for member in attributes.names(f"{path}/devices"):
+        if PciAddress.from_name(member) is not None:
+            members.append(member)
+        else:
+            others.append((member, _driver(attributes, f"{path}/devices/{member}")))
+    return GroupFacts(
+        type=attributes.text(f"{path}/type"),
+        members=tuple(members),
+        others=tuple(others),
+        regions=tuple(_regions(attributes, f"{path}/reserved_regions")),
+        unread=tuple(attributes.unread.items()),
+    )
+
+
+def _driver(attributes: Attributes, path: str) -> str | None:
+    target = attributes.target(path)
+    return attributes.link_name(f"{target}/driver") if target else None
+
+
+def _regions(attributes: Attributes, path: str) -> Iterator[tuple[int, int, str]]:
+    for line in attributes.lines(path):
+        try:
+            start, end, kind = line.split()
+            yield int(start, 16), int(end, 16), kind
+        except ValueError:
+            attributes.unread[path] = f"malformed: {line[:40]!r}"
+
+
+def make_group(number: int, facts: GroupFacts) -> IommuGroup:
+    """Make a group from what a reading process found."""
+    addresses = (PciAddress.from_name(member) for member in facts.members)
+    return IommuGroup(
+        id=number,
+        type=facts.type,
+        members=tuple(sorted(address for address in addresses if address is not None)),
+        other_members=tuple(OtherMember(*other) for other in facts.others),
+        reserved_regions=tuple(ReservedRegion(*region) for region in facts.regions),
+    )
+
+
+def groups_from_devices(devices: Iterable[PciDevice]) -> tuple[IommuGroup, ...]:
+    """Put groups together from the devices' own links, for recordings without the kernel's list."""
+    members: dict[int, list[PciAddress]] = {}
+    for device in devices:
+        if device.iommu_group is not None:
+            members.setdefault(device.iommu_group, []).append(device.address)
+    return tuple(
+        IommuGroup(number, None, tuple(sorted(addresses)), (), ())
+        for number, addresses in sorted(members.items())
+    )

@@ -1,0 +1,105 @@
+"""Which programs keep VFIO nodes open, found without touching the nodes (K28, K30)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from vfioctl.model.usage import Usage, UsageKind
+from vfioctl.sysfs import root
+from vfioctl.sysfs.attribute import printable
+from vfioctl.sysfs.disposable import gather
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vfioctl.sysfs.attribute import Attributes, Files
+
+# "/dev/vfio/17", "/dev/vfio/noiommu-17" or "/dev/vfio/devices/vfio0"; a snapshot keeps it relative.
+_NODE = re.compile(r"[./]*(dev/vfio/(?:devices/vfio\d+|(?:noiommu-)?\d+))")
+
+
+class Holder(NamedTuple):
+    """A program that has a VFIO node open."""
+
+    node: str
+    pid: int
+    program: str
+    vm: str | None
+    """The name of the virtual machine, where the program is one."""
+
+    def usage(self) -> Usage:
+        """Say it as a use."""
+        if self.vm is not None:
+            detail = f"VM {self.vm} ({self.program}, pid {self.pid}) has {self.node} open"
+            return Usage(UsageKind.VM, f"pid {self.pid}", detail)
+        return Usage(UsageKind.PROCESS, f"pid {self.pid}", f"{self.program} (pid {self.pid}) has {self.node} open")
+
+
+def read_holders(attributes: Attributes) -> tuple[Holder, ...]:
+    """Look through every process's open files; other users' are unknown without root."""
+    files = attributes.files
+    holders = []
+    for pid in attributes.names(root.PROCESSES):
+        if not pid.isdecimal():
+            continue
+        nodes = _open_nodes(attributes, pid)
+        if nodes:
+            program, vm = _identify(files, pid)
+            holders.extend(Holder(node, int(pid), program, vm) for node in nodes)
+    return tuple(holders)
+
+
+def _open_nodes(attributes: Attributes, pid: str) -> list[str]:
+    path = f"{root.PROCESSES}/{pid}/fd"
+    try:
+        names = attributes.files.names(path)
+    except PermissionError:
+        # One note for all of them: which processes there are is of no interest.
+        attributes.unread[f"{root.PROCESSES}/*/fd"] = "permission denied (open vfio nodes of other users' programs)"
+        return []
+    except OSError:
+        return []
+    return sorted({node for name in names if (node := _node(attributes.files, f"{path}/{name}"))})
+
+
+def _node(files: Files, path: str) -> str | None:
+    try:
+        found = _NODE.fullmatch(files.link(path))
+    except OSError:
+        return None
+    return f"/{found[1]}" if found else None
+
+
+def _identify(files: Files, pid: str) -> tuple[str, str | None]:
+    """Return a program's name and, for a virtual machine, its name."""
+    if not files.root.live:
+        comm, command = _command(files, pid)
+    else:
+        # Reading a command line needs the memory lock of a process that may be stuck.
+        (result,) = gather([pid], lambda job: _command(files, job))
+        comm, command = result or ("a program that does not answer", "")
+    return comm, vm_name(command.split("\0"))
+
+
+def _command(files: Files, pid: str) -> tuple[str, str]:
+    return tuple(_process_file(files, f"{root.PROCESSES}/{pid}/{name}") for name in ("comm", "cmdline"))  # type: ignore[return-value]
+
+
+def _process_file(files: Files, path: str) -> str:
+    try:
+        return printable(files.read(path))
+    except OSError:
+        return ""
+
+
+def vm_name(arguments: list[str]) -> str | None:
+    """Return the name a virtual machine was given: QEMU's ``-name``, or ``--name`` of others."""
+    pairs: Iterator[tuple[str, str]] = zip(arguments, arguments[1:], strict=False)
+    for option, value in pairs:
+        if option in {"-name", "--name"}:
+            # "guest=web1,debug-threads=on" or just "web1"
+            parts = value.split(",")
+            named = [part.removeprefix("guest=") for part in parts if part.startswith("guest=")]
+            return (named or parts)[0] or None
+    return None

@@ -1,0 +1,267 @@
+"""What one device's folder says, as plain values that can come back from a reading process.
+
+Nothing here takes more from the kernel than it must: ids and class come from ``modalias`` (one read, no
+lock), presence from one listing, and ``driver_override``, whose read can block (K55), comes last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from vfioctl.sysfs.attribute import BLOCKED_REASON, printable, reason_of
+from vfioctl.sysfs.config import CONFIG_HEADER, Config, read_config
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from vfioctl.sysfs.folder import OpenFolder
+
+DRIVER_OVERRIDE = "driver_override"
+MDEV_TYPES = "mdev_supported_types"
+CONFIG = "config"
+
+KNOWN = frozenset(
+    {
+        "boot_vga",
+        "current_link_speed",
+        "driver",
+        "iommu_group",
+        "max_link_speed",
+        MDEV_TYPES,
+        "physfn",
+        "reset_method",
+        "secondary_bus_number",
+        "sriov_totalvfs",
+        "vfio-dev",
+        CONFIG,
+        DRIVER_OVERRIDE,
+    },
+)
+"""The names in a device's folder whose presence says something."""
+
+_NO_OVERRIDE = "(null)"
+_ASLEEP = "D3cold"
+_PCI_BRIDGE = 0x0604
+_ID_FILES = ("vendor", "device", "subsystem_vendor", "subsystem_device", "class")
+_MODALIAS_LENGTH = len("pci:v00008086d00001533sv00008086sd00000001bc02sc00i00")
+_BARS = 6
+
+
+class Probe(NamedTuple):
+    """One device's facts; plain values only."""
+
+    ids: tuple[int, int, int, int, int]
+    """Vendor, device, subsystem vendor, subsystem device, class code."""
+    revision: int | None
+    driver: str | None
+    driver_override: str | None
+    iommu_group: int | None
+    numa_node: int | None
+    power_state: str | None
+    reset_methods: tuple[str, ...]
+    boot_vga: bool | None
+    total_vfs: int | None
+    has_sriov: bool
+    virtual_functions: tuple[tuple[int, str], ...]
+    physical_function: str | None
+    mdev_types: tuple[tuple[str, str | None, str | None, int | None], ...]
+    bars: tuple[tuple[int, int, int, int], ...]
+    express: bool
+    bridge: bool
+    unbinding: bool
+    config: tuple[int | None, bool | None, int | None, str | None]
+    """Header type, alive, PCI Express port type, ACS (see :class:`vfioctl.sysfs.config.Config`)."""
+    unread: tuple[tuple[str, str], ...]
+    """Attribute and reason, for what exists but stays unknown."""
+
+
+class Unidentified(Exception):  # noqa: N818 - it says what the device is, not what went wrong here
+    """A device's ids could not be read: it is reported, and left out."""
+
+
+def probe(folder: OpenFolder, skip: Collection[str] = ()) -> Probe:
+    """Read one device; ``skip`` names attributes known to block, reported as such.
+
+    Raises:
+        Unidentified: neither modalias nor the id files can be read.
+        OSError: the folder went away.
+
+    """
+    return _Prober(folder, skip).probe()
+
+
+class _Prober:
+    """Reads attributes of one folder and keeps what could not be read."""
+
+    def __init__(self, folder: OpenFolder, skip: Collection[str]) -> None:
+        self._folder = folder
+        self._skip = skip
+        self._unread: list[tuple[str, str]] = []
+
+    def probe(self) -> Probe:
+        names = self._folder.names()
+        present = KNOWN.intersection(names)
+        ids = self._ids()
+        driver = self._link("driver") if "driver" in present else None
+        power_state = self._text("power_state")
+        unbinding = driver is None and "vfio-dev" in present
+        has_sriov = "sriov_totalvfs" in present
+        return Probe(
+            ids=ids,
+            revision=self._number("revision", 16),
+            driver=driver,
+            iommu_group=self._group() if "iommu_group" in present else None,
+            numa_node=self._numa_node(),
+            power_state=power_state,
+            reset_methods=tuple((self._text("reset_method") or "").split()) if "reset_method" in present else (),
+            boot_vga=self._flag("boot_vga") if "boot_vga" in present else None,
+            has_sriov=has_sriov,
+            total_vfs=self._number("sriov_totalvfs") if has_sriov else None,
+            virtual_functions=self._virtual_functions(names) if has_sriov else (),
+            physical_function=self._link("physfn") if "physfn" in present else None,
+            bars=self._bars(),
+            express="current_link_speed" in present or "max_link_speed" in present,
+            bridge="secondary_bus_number" in present or ids[4] >> 8 == _PCI_BRIDGE,
+            unbinding=unbinding,
+            config=self._config(ids[4], power_state) if CONFIG in present else Config(),
+            mdev_types=self._mdev_types() if MDEV_TYPES in present else (),
+            driver_override=self._override(unbinding=unbinding) if DRIVER_OVERRIDE in present else None,
+            unread=tuple(self._unread),
+        )
+
+    def _text(self, name: str) -> str | None:
+        try:
+            return printable(self._folder.read(name))
+        except OSError as error:
+            self._note(name, error)
+            return None
+
+    def _note(self, name: str, error: OSError) -> None:
+        reason = reason_of(error)
+        if reason is not None:
+            self._unread.append((name, reason))
+
+    def _malformed(self, name: str, text: str) -> None:
+        self._unread.append((name, f"malformed: {text[:40]!r}"))
+
+    def _number(self, name: str, base: int = 10) -> int | None:
+        text = self._text(name)
+        if text is None:
+            return None
+        try:
+            return int(text, base)
+        except ValueError:
+            self._malformed(name, text)
+            return None
+
+    def _flag(self, name: str) -> bool | None:
+        number = self._number(name)
+        return None if number is None else bool(number)
+
+    def _link(self, name: str) -> str | None:
+        try:
+            return self._folder.link(name).rsplit("/", 1)[-1]
+        except OSError as error:
+            self._note(name, error)
+            return None
+
+    def _ids(self) -> tuple[int, int, int, int, int]:
+        try:
+            text = self._folder.read("modalias").rstrip()
+            if len(text) == _MODALIAS_LENGTH and text.startswith(b"pci:v"):
+                return (
+                    int(text[5:13], 16),
+                    int(text[14:22], 16),
+                    int(text[24:32], 16),
+                    int(text[34:42], 16),
+                    int(text[44:46] + text[48:50] + text[51:53], 16),
+                )
+        except (OSError, ValueError):
+            pass
+        return self._ids_one_by_one()
+
+    def _ids_one_by_one(self) -> tuple[int, int, int, int, int]:
+        """Read the ids from their own files, where modalias is missing or strange (others' recordings)."""
+        numbers = [self._number(name, 16) for name in _ID_FILES]
+        vendor, device, subsystem_vendor, subsystem_device, class_code = numbers
+        if vendor is None or device is None or class_code is None:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self._unread)
+            raise Unidentified(reasons or "it has no ids")
+        return vendor, device, subsystem_vendor or 0, subsystem_device or 0, class_code
+
+    def _group(self) -> int | None:
+        name = self._link("iommu_group")
+        if name is None or not name.isdecimal():
+            return None
+        return int(name)
+
+    def _numa_node(self) -> int | None:
+        node = self._number("numa_node")
+        # The kernel's -1 means that the firmware did not say.
+        return None if node is None or node < 0 else node
+
+    def _virtual_functions(self, names: list[str]) -> tuple[tuple[int, str], ...]:
+        # Counted by their links: sriov_numvfs is read under the device's lock and can block (K55, K56).
+        found = [
+            (int(name[6:]), self._link(name) or "")
+            for name in names
+            if name.startswith("virtfn") and name[6:].isdecimal()
+        ]
+        return tuple(sorted(found))
+
+    def _bars(self) -> tuple[tuple[int, int, int, int], ...]:
+        text = self._text("resource")
+        if not text:
+            return ()
+        bars = []
+        for index, line in enumerate(text.split("\n", _BARS)[:_BARS]):
+            if line.startswith("0x0000000000000000 0x0000000000000000"):
+                continue
+            try:
+                start, end, flags = line.split()
+                bars.append((index, int(start, 16), int(end, 16), int(flags, 16)))
+            except ValueError:
+                self._malformed("resource", line)
+        return tuple(bars)
+
+    def _config(self, class_code: int, power_state: str | None) -> Config:
+        # Reading the configuration space of a device in D3cold would wake it.
+        if CONFIG in self._skip or power_state == _ASLEEP:
+            if CONFIG in self._skip:
+                self._unread.append((CONFIG, BLOCKED_REASON))
+            return Config()
+        folder = self._folder
+        try:
+            header = folder.read(CONFIG, CONFIG_HEADER)
+            return read_config(header, lambda size, offset: folder.read(CONFIG, size, offset), class_code >> 16)
+        except OSError as error:
+            self._note(CONFIG, error)
+            return Config()
+
+    def _mdev_types(self) -> tuple[tuple[str, str | None, str | None, int | None], ...]:
+        if MDEV_TYPES in self._skip:
+            self._unread.append((MDEV_TYPES, BLOCKED_REASON))
+            return ()
+        try:
+            types = sorted(self._folder.list(MDEV_TYPES))
+        except OSError as error:
+            self._note(MDEV_TYPES, error)
+            return ()
+        return tuple(
+            (
+                kind,
+                self._text(f"{MDEV_TYPES}/{kind}/name"),
+                self._text(f"{MDEV_TYPES}/{kind}/device_api"),
+                self._number(f"{MDEV_TYPES}/{kind}/available_instances"),
+            )
+            for kind in types
+        )
+
+    def _override(self, *, unbinding: bool) -> str | None:
+        # The driver is gone and the vfio node is not: an unbind waits for a holder under the lock that
+        # this read would need (K55).
+        if unbinding or DRIVER_OVERRIDE in self._skip:
+            self._unread.append((DRIVER_OVERRIDE, BLOCKED_REASON))
+            return None
+        text = self._text(DRIVER_OVERRIDE)
+        return None if text in {_NO_OVERRIDE, ""} else text

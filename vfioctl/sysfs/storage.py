@@ -1,0 +1,222 @@
+"""Which disks sit on which function, and what the host keeps on them.
+
+The kernel lets a driver go while its disk is mounted (K36, K58), so this is what stands between an
+administrator and a dead root file system.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from vfioctl.model.address import PciAddress
+from vfioctl.model.usage import Usage, UsageKind
+from vfioctl.sysfs import root
+from vfioctl.sysfs.classes import function_above
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vfioctl.sysfs.attribute import Attributes
+
+# A path of an NVMe multipath disk, below the PCI function; the visible disk is the subsystem's (K58).
+_HIDDEN_PATH = re.compile(r"nvme\d+c\d+n\d+")
+_CONTROLLER = re.compile(r"nvme\d+")
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_SUBSYSTEM = "/nvme-subsystem/"
+_SHOWN_MOUNTS = 3
+
+
+class Block(NamedTuple):
+    """A disk, a partition, or a device made of others (dm, md)."""
+
+    name: str
+    functions: tuple[PciAddress, ...]
+    """The PCI functions it is reached through; none for what is made of others."""
+    disk: str
+    """The disk a partition is on; itself otherwise."""
+    number: str
+    """``major:minor``."""
+    holders: tuple[str, ...]
+    label: str
+    """The name administrators use: that of the mapping for a device mapper device."""
+
+
+class Mount(NamedTuple):
+    """One line of mountinfo."""
+
+    number: str
+    point: str
+    source: str
+    kind: str
+
+
+def read_blocks(attributes: Attributes) -> dict[str, Block]:
+    """Read every block device."""
+    paths: dict[str, str] = {}
+    for name in attributes.names(root.BLOCK):
+        if _HIDDEN_PATH.fullmatch(name):
+            continue
+        target = attributes.target(f"{root.BLOCK}/{name}")
+        if target is not None:
+            paths[name] = target
+    return {name: _read_block(attributes, name, path, paths) for name, path in paths.items()}
+
+
+def _read_block(attributes: Attributes, name: str, path: str, paths: Mapping[str, str]) -> Block:
+    above = path.rsplit("/", 2)[-2]
+    label = attributes.text(f"{path}/dm/name") if name.startswith("dm-") else None
+    return Block(
+        name=name,
+        functions=_functions(attributes, path),
+        disk=above if above in paths else name,
+        number=attributes.text(f"{path}/dev") or "",
+        holders=tuple(attributes.names(f"{path}/holders")),
+        label=label or name,
+    )
+
+
+def _functions(attributes: Attributes, path: str) -> tuple[PciAddress, ...]:
+    if _SUBSYSTEM in path:
+        subsystem = path.partition(_SUBSYSTEM)[2].partition("/")[0]
+        folder = f"{root.NVME_SUBSYSTEMS}/{subsystem}"
+        names = (name for name in attributes.names(folder) if _CONTROLLER.fullmatch(name))
+        targets = (_controller(attributes, folder, name) for name in names)
+        return tuple(sorted({address for address in targets if address is not None}))
+    address = function_above(path)
+    return () if address is None else (address,)
+
+
+def _controller(attributes: Attributes, folder: str, name: str) -> PciAddress | None:
+    # The class entry is itself a link, so the controller's link is resolved from the real folder.
+    real = attributes.target(folder)
+    target = attributes.target(f"{real}/{name}") if real else None
+    return function_above(target) if target else None
+
+
+def read_mounts(attributes: Attributes) -> tuple[Mount, ...]:
+    """Read what is mounted in this program's mount namespace."""
+    mounts = []
+    for line in attributes.lines(root.MOUNTS):
+        # "36 35 98:0 /sub /mnt rw,noatime master:1 - ext4 /dev/sda1 rw"
+        before, dash, after = line.partition(" - ")
+        fields, rest = before.split(" "), after.split(" ")
+        if not dash or len(fields) < 5 or len(rest) < 2:  # noqa: PLR2004 - the columns used below
+            continue
+        mounts.append(Mount(fields[2], _unescape(fields[4]), _unescape(rest[1]), rest[0]))
+    return tuple(mounts)
+
+
+def _unescape(text: str) -> str:
+    return _OCTAL.sub(lambda found: chr(int(found[1], 8)), text)
+
+
+def read_swaps(attributes: Attributes) -> tuple[str, ...]:
+    """Read the device files the host swaps to."""
+    rows = (line.split() for line in attributes.lines(root.SWAPS)[1:])
+    return tuple(_unescape(row[0]) for row in rows if row and row[0].startswith("/dev/"))
+
+
+def storage_uses(attributes: Attributes, blocks: Mapping[str, Block]) -> dict[PciAddress, list[Usage]]:
+    """Return what the host keeps on the disks of each function."""
+    finder = _Finder(attributes, blocks)
+    uses: dict[PciAddress, list[Usage]] = {}
+    for block in blocks.values():
+        if not block.functions:
+            continue
+        for usage in finder.uses(block):
+            for address in block.functions:
+                uses.setdefault(address, []).append(usage)
+    return uses
+
+
+class _Finder:
+    """Finds mounts, swap and memberships of a block device, up through what is made of it."""
+
+    def __init__(self, attributes: Attributes, blocks: Mapping[str, Block]) -> None:
+        self._attributes = attributes
+        self._blocks = blocks
+        self._mounts = read_mounts(attributes)
+        self._swaps = frozenset(self._name_of(source) for source in read_swaps(attributes))
+        self._udev: dict[str, dict[str, str]] = {}
+
+    def _name_of(self, source: str) -> str:
+        """Return the block device a device file stands for: by its name, or by a mapping's name."""
+        if source.startswith("/dev/mapper/"):
+            label = source.removeprefix("/dev/mapper/")
+            return next((block.name for block in self._blocks.values() if block.label == label), label)
+        return source.removeprefix("/dev/")
+
+    def uses(self, block: Block) -> Iterator[Usage]:
+        """Yield the uses of one disk or partition."""
+        yield from self._own_uses(block, block.name)
+        for above in self._above(block):
+            way = f"{block.name} (through {above.label})"
+            found = list(self._own_uses(above, way))
+            yield from found
+            if not found and not above.holders:
+                yield Usage(UsageKind.HOLDER, block.name, f"{block.name} is held by {above.label}")
+
+    def _above(self, block: Block) -> Iterator[Block]:
+        """Yield everything made of a block device, nearest first."""
+        waiting, seen = list(block.holders), {block.name}
+        while waiting:
+            name = waiting.pop(0)
+            if name in seen:
+                continue
+            seen.add(name)
+            above = self._blocks.get(name) or Block(name, (), name, "", (), name)
+            yield above
+            waiting.extend(above.holders)
+            # Partitions of an array are used like those of a disk.
+            waiting.extend(part.name for part in self._blocks.values() if part.disk == name and part.name != name)
+
+    def _own_uses(self, block: Block, way: str) -> Iterator[Usage]:
+        points = self._mount_points(block)
+        if points:
+            yield Usage(UsageKind.MOUNT, block.name, f"{way} is mounted on {_listed(points)}")
+        if block.name in self._swaps:
+            yield Usage(UsageKind.SWAP, block.name, f"{way} is swap space")
+        if not points:
+            yield from self._memberships(block, way)
+
+    def _mount_points(self, block: Block) -> list[str]:
+        found = {
+            mount.point
+            for mount in self._mounts
+            if mount.number == block.number
+            # btrfs shows a device number of its own, so the source must tell.
+            or (mount.source.startswith("/dev/") and self._name_of(mount.source) == block.name)
+        }
+        return sorted(found, key=lambda point: (len(point), point))
+
+    def _memberships(self, block: Block, way: str) -> Iterator[Usage]:
+        udev = self._udev_of(block)
+        kind = udev.get("ID_FS_TYPE")
+        if kind == "zfs_member":
+            pool = udev.get("ID_FS_LABEL", "unknown")
+            yield Usage(UsageKind.MEMBER, block.name, f"{way} is part of the ZFS pool {pool}")
+        elif kind == "btrfs" and self._is_mounted_elsewhere(block, udev.get("ID_FS_UUID")):
+            yield Usage(UsageKind.MEMBER, block.name, f"{way} is part of a mounted btrfs file system")
+
+    def _is_mounted_elsewhere(self, block: Block, uuid: str | None) -> bool:
+        return uuid is not None and any(
+            other.name != block.name
+            and self._mount_points(other)
+            and self._udev_of(other).get("ID_FS_UUID") == uuid
+            for other in self._blocks.values()
+        )
+
+    def _udev_of(self, block: Block) -> dict[str, str]:
+        """Return udev's properties of a block device, from its database without its daemon."""
+        if block.name not in self._udev:
+            lines = self._attributes.lines(f"{root.UDEV_DATA}/b{block.number}") if block.number else []
+            pairs = (line[2:].partition("=") for line in lines if line.startswith("E:"))
+            self._udev[block.name] = {key: value for key, _, value in pairs}
+        return self._udev[block.name]
+
+
+def _listed(points: list[str]) -> str:
+    shown = ", ".join(points[:_SHOWN_MOUNTS])
+    more = len(points) - _SHOWN_MOUNTS
+    return shown if more <= 0 else f"{shown} and {more} more"

@@ -1,0 +1,109 @@
+"""What the host uses each function for, gathered from procfs and sysfs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from vfioctl.model.ids import is_vfio_driver
+from vfioctl.model.usage import Usage, UsageKind
+from vfioctl.sysfs.classes import read_framebuffers, read_interfaces
+from vfioctl.sysfs.display import display_uses, firmware_framebuffers
+from vfioctl.sysfs.holders import read_holders
+from vfioctl.sysfs.network import network_uses, read_network
+from vfioctl.sysfs.storage import read_blocks, storage_uses
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vfioctl.model.address import PciAddress
+    from vfioctl.model.host import MdevInstance
+    from vfioctl.sysfs.attribute import Attributes
+    from vfioctl.sysfs.classes import VfioNodes
+    from vfioctl.sysfs.probe import Probe
+
+T = TypeVar("T")
+
+
+class UsageFacts(NamedTuple):
+    """What sits on each function, and what it is used for."""
+
+    interfaces: Mapping[PciAddress, tuple[str, ...]]
+    disks: Mapping[PciAddress, tuple[str, ...]]
+    uses: Mapping[PciAddress, tuple[Usage, ...]]
+
+
+def read_usage(
+    attributes: Attributes,
+    probes: Mapping[PciAddress, Probe],
+    vfio: VfioNodes,
+    mdevs: Sequence[MdevInstance],
+) -> UsageFacts:
+    """Read interfaces, disks, console, mediated devices and open vfio nodes of every function."""
+    uses: dict[PciAddress, list[Usage]] = {}
+    disks: dict[PciAddress, list[str]] = {}
+    interfaces: dict[PciAddress, list[str]] = {}
+    blocks = read_blocks(attributes)
+    for block in blocks.values():
+        for address in block.functions if block.disk == block.name else ():
+            disks.setdefault(address, []).append(block.name)
+    for address, found in storage_uses(attributes, blocks).items():
+        uses.setdefault(address, []).extend(found)
+    _add_network(attributes, interfaces, uses)
+    _add_displays(attributes, probes, uses)
+    for mdev in mdevs:
+        detail = f"it is the parent of the mediated device {mdev.uuid}"
+        uses.setdefault(mdev.parent, []).append(Usage(UsageKind.MDEV, mdev.uuid, detail))
+    _add_holders(attributes, probes, vfio, uses)
+    return UsageFacts(_frozen(interfaces), _frozen(disks), _frozen(uses))
+
+
+def _frozen(lists: Mapping[PciAddress, list[T]]) -> dict[PciAddress, tuple[T, ...]]:
+    return {address: tuple(dict.fromkeys(found)) for address, found in lists.items()}
+
+
+def _add_network(
+    attributes: Attributes,
+    interfaces: dict[PciAddress, list[str]],
+    uses: dict[PciAddress, list[Usage]],
+) -> None:
+    names = read_interfaces(attributes)
+    network = read_network(attributes, names)
+    for name, address in names.items():
+        if address is not None:
+            interfaces.setdefault(address, []).append(name)
+            uses.setdefault(address, []).extend(network_uses(network, name))
+
+
+def _add_displays(
+    attributes: Attributes,
+    probes: Mapping[PciAddress, Probe],
+    uses: dict[PciAddress, list[Usage]],
+) -> None:
+    framebuffers = read_framebuffers(attributes)
+    firmware = firmware_framebuffers(attributes)
+    for address, facts in probes.items():
+        for usage in display_uses(address, facts, framebuffers, firmware):
+            uses.setdefault(address, []).append(usage)
+
+
+def _add_holders(
+    attributes: Attributes,
+    probes: Mapping[PciAddress, Probe],
+    vfio: VfioNodes,
+    uses: dict[PciAddress, list[Usage]],
+) -> None:
+    # Without a node there is nothing to hold: the walk through all processes is spared.
+    if not vfio.groups and not vfio.functions:
+        return
+    groups = {node: number for number, node in vfio.groups.items()}
+    functions = {node: address for address, node in vfio.cdevs.items()}
+    for holder in read_holders(attributes):
+        usage = holder.usage()
+        if holder.node in functions:
+            uses.setdefault(functions[holder.node], []).append(usage)
+            continue
+        number = groups.get(holder.node)
+        for address, facts in probes.items():
+            given = is_vfio_driver(facts.driver) or facts.unbinding
+            if number is not None and facts.iommu_group == number and given:
+                uses.setdefault(address, []).append(usage)
