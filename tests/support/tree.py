@@ -134,6 +134,7 @@ class HostTree:
             acs=acs,
             buses=(_bus(address), secondary, secondary if subordinate is None else subordinate),
         )
+        self.attributes(address, secondary_bus_number=str(secondary))
         # A port has its link's speed as an attribute, a conventional bridge has no link.
         return self if pcie is not None else self.remove(f"{self.path(address)}/current_link_speed")
 
@@ -168,7 +169,7 @@ class HostTree:
 
     def dead(self, address: str) -> HostTree:
         """Let a device fall off the bus: its configuration space reads as ones (K46)."""
-        return self.file(f"{self.path(address)}/config", b"\xff" * 4096)
+        return self.file(f"{self.path(address)}/config", b"\xff" * 64)
 
     def path(self, address: str) -> str:
         """Return where a device lives below /sys/devices."""
@@ -294,7 +295,9 @@ class HostTree:
 
     def _write_space(self, address: str, space: Space) -> None:
         self._spaces[address] = space
-        self.file(f"{self.path(address)}/config", space.encode())
+        # Of an endpoint nothing but the header is ever read, so there is no more of it here.
+        config = space.encode()
+        self.file(f"{self.path(address)}/config", config if space.buses else config[:64])
         self.file(f"{self.path(address)}/resource", space.resource())
 
     def _target(self, link: str) -> str:
@@ -334,12 +337,14 @@ def _write(path: str, entry: Entry) -> None:
         case Link(target=target):
             os.symlink(target, path)
         case Denied():
-            pass  # nothing to see: that it exists is in HostTree.denied
+            open(path, "wb").close()  # its name is seen; what reading it gives is in HostTree.denied
 
 
 def read_entries(base: str, denied: Mapping[str, str] | None = None) -> tuple[Entry, ...]:
     """Return everything below a folder, the manifest left out, with what is known to be unreadable."""
-    return complete([*_walk(base, ""), *(Denied(path, errno) for path, errno in (denied or {}).items())])
+    denied = denied or {}
+    found = [entry for entry in _walk(base, "") if entry.path not in denied]
+    return complete([*found, *(Denied(path, errno) for path, errno in denied.items())])
 
 
 def _walk(base: str, folder: str) -> Iterable[Entry]:

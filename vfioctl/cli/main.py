@@ -108,9 +108,9 @@ def _report(problem: Exception, given: list[str], session: Session) -> int:
     error = as_vfioctl_error(problem)
     try:
         if session.output == "json" or _asks_for_json(given):
-            from vfioctl.render.document import error_document
+            from vfioctl.render.document import document_text, error_document
 
-            sys.stdout.write(error_document(error) + "\n")
+            sys.stdout.write(document_text(error_document(error)) + "\n")
             sys.stdout.flush()
         sys.stderr.write(error_text(error))
         sys.stderr.flush()

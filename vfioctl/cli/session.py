@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vfioctl.model.host import Host
+    from vfioctl.render.document import Document
     from vfioctl.render.styled import Line
     from vfioctl.sysfs.names import Names
 
 DEFAULT_WIDTH = 80
 """Columns, where the terminal does not say."""
+
+_UNREAD_SHOWN = 3
 
 
 class Session:
@@ -72,10 +75,16 @@ class Session:
 
         return load_names()
 
-    def print_document(self, text: str) -> None:
+    @property
+    def width(self) -> int | None:
+        """The columns that a table may take; None where nothing is shortened."""
+        return terminal_width() if self.form == "table" else None
+
+    def print_document(self, document: Document) -> None:
         """Write a JSON document to stdout."""
-        sys.stdout.write(text)
-        sys.stdout.write("\n")
+        from vfioctl.render.document import document_text
+
+        sys.stdout.write(document_text(document) + "\n")
 
     def print_lines(self, lines: Iterable[Line]) -> None:
         """Write lines to stdout, with colours where they are wanted."""
@@ -87,6 +96,18 @@ class Session:
             from vfioctl.render.styled import plain_text
 
             sys.stdout.write(plain_text(lines))
+
+    def note_unread(self, host: Host) -> None:
+        """Say what could not be read, on stderr: unknown is not absent."""
+        if not host.unread:
+            return
+        shown = [f"{unread.path} ({unread.reason})" for unread in host.unread]
+        if not self.verbose:
+            more = len(shown) - _UNREAD_SHOWN
+            shown = shown[:_UNREAD_SHOWN] + ([f"and {more} more (-v lists them)"] if more > 0 else [])
+        things = "1 thing" if len(host.unread) == 1 else f"{len(host.unread)} things"
+        who = " (run as root to see more)" if os.geteuid() and self.root == "/" else ""
+        self.note(f"{things} could not be read{who}: {', '.join(shown)}")
 
     def note(self, text: str) -> None:
         """Say something beside the result, on stderr, unless told to be quiet."""

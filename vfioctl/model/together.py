@@ -54,12 +54,11 @@ def _bridges(host: Host, members: tuple[PciDevice, ...]) -> Iterator[str]:
         # Behind VMD the ports do not matter: its children share one id whatever they do (K51).
         if bridge.address not in above or not bridge.is_bridge or bridge.address.in_software_domain:
             continue
+        # Where ACS could not be read, only the topmost port is sure to lack it.
+        topmost = not any(higher.address in inside for higher in host.ancestors(bridge))
         if is_conventional(host, bridge):
             yield f"{bridge.address} is a conventional PCI bridge: all behind it reach memory under one id"
-        elif _may_join(bridge) and (
-            bridge.acs or not any(a.address in inside for a in host.ancestors(bridge))
-        ):
-            # Where ACS could not be read, only the topmost port is sure to lack it.
+        elif _may_join(bridge) and (topmost or bridge.acs is not None):
             yield f"{_port_and_acs(bridge)}: it is joined with what is behind it"
 
 
@@ -72,6 +71,8 @@ def is_conventional(host: Host, bridge: PciDevice) -> bool:
     """Tell whether the bus below a bridge is conventional PCI, where requests carry no id of their own."""
     if bridge.port_type is not None:
         return bridge.port_type is PortType.TO_PCI
+    if bridge.driver == "pcieport":  # it takes nothing but PCI Express ports
+        return False
     below = host.children.get(bridge.address, ())
     return not bridge.express or (bool(below) and not any(device.express for device in below))
 
@@ -98,7 +99,7 @@ def _slots(members: tuple[PciDevice, ...]) -> Iterator[str]:
 
 
 def _outside_ports(host: Host, members: tuple[PciDevice, ...]) -> Iterator[str]:
-    """Name the nearest port above all members that is no member itself, where no member explains the group."""
+    """Name the nearest port above all members, where none of them is a bridge that explains the group."""
     if any(member.is_bridge for member in members):
         return
     slots = {member.address.slot for member in members}

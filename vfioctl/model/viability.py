@@ -117,7 +117,7 @@ def _doubts(
         doubt = _unknown(host, member) or _held(host, member, against[address])
         if doubt is not None:
             yield doubt
-    mediated = {mdev.uuid for mdev in host.mdevs}
+    mediated = {mdev.uuid for mdev in host.mdevs if group.other_members}
     for other in group.other_members:
         # A mediated device has a group of its own and reaches memory through its parent's driver only (K53).
         if other.driver not in {None, *_DMA_MANAGED_ELSEWHERE} and other.name not in mediated:

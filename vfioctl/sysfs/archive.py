@@ -16,6 +16,7 @@ from vfioctl.sysfs.unpack import TreeWriter, read_manifest, unpack_tar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
     from types import ModuleType
     from typing import IO
 
@@ -50,32 +51,38 @@ def open_root(path: str) -> Iterator[OpenRoot]:
     elif path != SAMPLE and os.path.isdir(path):
         yield _checked_root(path, path)
     else:
-        import tempfile
-
-        with tempfile.TemporaryDirectory(prefix="vfioctl-") as folder:
-            yield _unpacked(path, folder)
+        with _open_regular(path) as file, _private_folder() as folder:
+            yield _unpacked(path, file, folder)
 
 
 def _checked_root(base: str, source: str) -> OpenRoot:
     sys_folder = os.path.join(base, "sys")
-    if os.access(base, os.X_OK) and not os.path.isdir(sys_folder):
+    if _can_use(base) and not os.path.isdir(sys_folder):
         raise UsageError(f"{source}: not a snapshot: no sys folder in it", hint=_HINT)
-    if not os.access(sys_folder, os.R_OK | os.X_OK):
+    if not _can_use(sys_folder):
         raise NotPermittedError(f"{source}: its sys folder cannot be read", hint="run as root, or copy it")
     return OpenRoot(base, read_manifest(base, source))
 
 
-def _unpacked(path: str, folder: str) -> OpenRoot:
-    source = _sample_path() if path == SAMPLE else path
+def _can_use(folder: str) -> bool:
+    return os.access(folder, os.R_OK | os.X_OK, effective_ids=True)
+
+
+def _private_folder() -> AbstractContextManager[str]:
+    import tempfile
+
     try:
-        with _open_regular(source) as file:
-            denied = _unpack(file, TreeWriter(folder), path)
+        return tempfile.TemporaryDirectory(prefix="vfioctl-")
+    except OSError as error:
+        message = f"no temporary folder to unpack in: {error.strerror}"
+        raise VfioctlError(message, hint="set TMPDIR to a folder with room") from None
+
+
+def _unpacked(path: str, file: IO[bytes], folder: str) -> OpenRoot:
+    try:
+        denied = _unpack(file, TreeWriter(folder), path)
     except EntryError as error:
         raise UsageError(f"{path}: refused: {error}", hint=_CORRUPT_HINT) from None
-    except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{path}: no such file or folder", hint=_HINT) from None
-    except PermissionError as error:
-        raise NotPermittedError(f"{path}: {error.strerror}", hint="run as its owner, or as root") from None
     except OSError as error:
         hint = "unpacking needs room in the folder that TMPDIR names"
         raise VfioctlError(f"{path}: {error.strerror or error}", hint=hint) from None
@@ -88,12 +95,20 @@ def _sample_path() -> str:
 
 
 def _open_regular(path: str) -> IO[bytes]:
-    # Without O_NONBLOCK opening a fifo would wait for its writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    source = _sample_path() if path == SAMPLE else path
+    try:
+        # Without O_NONBLOCK opening a fifo would wait for its writer.
+        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{path}: no such file or folder", hint=_HINT) from None
+    except PermissionError as error:
+        raise NotPermittedError(f"{path}: {error.strerror}", hint="run as its owner, or as root") from None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", hint=_HINT) from None
     file = os.fdopen(descriptor, "rb")
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         file.close()
-        raise EntryError("neither a folder nor a regular file")
+        raise UsageError(f"{path}: neither a folder nor a regular file", hint=_HINT)
     return file
 
 

@@ -12,6 +12,8 @@ from posixpath import normpath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vfioctl.sysfs.folder import OpenFolder
     from vfioctl.sysfs.root import HostRoot
 
@@ -28,6 +30,10 @@ _MOST = 64 * 1024 * 1024
 
 # The device went away, or the attribute exists without being supported: as good as not there.
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.EOPNOTSUPP})
+
+
+Trace = tuple[str, str, str | bytes]
+"""One read for a recording: how, the host path, and what came back."""
 
 
 class Files:
@@ -64,11 +70,11 @@ class Files:
             self._check(path)
         return os.readlink(self._prefix + path)
 
-    def names(self, path: str) -> list[str]:
-        """Return what a folder contains, sorted."""
+    def names(self, path: str, keep: Callable[[str], bool] | None = None) -> list[str]:
+        """Return what a folder contains, sorted; with ``keep``, only the names it accepts."""
         if self._denied:
             self._check(path)
-        return sorted(os.listdir(self._prefix + path))
+        return sorted(filter(keep, os.listdir(self._prefix + path)))
 
     def folder(self, path: str) -> OpenFolder:
         """Open a folder to read several of its attributes."""
@@ -77,6 +83,13 @@ class Files:
         if self._denied:
             return CheckedFolder(self._prefix + path, path, self._denied)
         return OpenFolder(self._prefix + path)
+
+    def drain(self) -> list[Trace]:
+        """Return what was read since the last call; only a recording keeps it."""
+        return []
+
+    def absorb(self, traces: list[Trace]) -> None:
+        """Take over what a reading process read; only a recording keeps it."""
 
     def _check(self, path: str) -> None:
         name = self._denied.get(path)
@@ -140,21 +153,13 @@ class Attributes:
         """Return a file's lines; none when it cannot be read."""
         return (self.text(path) or "").splitlines()
 
-    def names(self, path: str) -> list[str]:
+    def names(self, path: str, keep: Callable[[str], bool] | None = None) -> list[str]:
         """Return what a folder contains, sorted; nothing when it cannot be read."""
         try:
-            return self.files.names(path)
+            return self.files.names(path, keep)
         except OSError as error:
             self.note(path, error)
             return []
-
-    def exists(self, path: str) -> bool | None:
-        """Tell whether a folder is there; None when that cannot be known."""
-        try:
-            self.files.names(path)
-        except OSError as error:
-            return None if reason_of(error) else False
-        return True
 
     def target(self, path: str) -> str | None:
         """Return the host path a link points to, or None."""

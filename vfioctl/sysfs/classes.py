@@ -13,7 +13,19 @@ from vfioctl.model.host import MdevInstance
 from vfioctl.sysfs import root
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from vfioctl.sysfs.attribute import Attributes
+
+
+class Member(NamedTuple):
+    """An object of a class."""
+
+    name: str
+    path: str
+    """Where it is in the device tree."""
+    function: PciAddress | None
+    """The PCI function it belongs to; None for virtual ones."""
 
 
 class VfioNodes(NamedTuple):
@@ -36,24 +48,22 @@ def function_above(path: str) -> PciAddress | None:
     return None
 
 
-def read_interfaces(attributes: Attributes) -> dict[str, PciAddress | None]:
-    """Return every network interface with the function below it; None for virtual ones."""
-    return _class_members(attributes, root.NET)
-
-
-def _class_members(attributes: Attributes, path: str) -> dict[str, PciAddress | None]:
-    members: dict[str, PciAddress | None] = {}
-    for name in attributes.names(path):
+def class_members(
+    attributes: Attributes,
+    path: str,
+    keep: Callable[[str], bool] | None = None,
+) -> Iterator[Member]:
+    """Yield the objects of a class."""
+    for name in attributes.names(path, keep):
         target = attributes.target(f"{path}/{name}")
         if target is not None:
-            members[name] = function_above(target)
-    return members
+            yield Member(name, target, function_above(target))
 
 
 def read_framebuffers(attributes: Attributes) -> dict[str, PciAddress]:
     """Return every framebuffer that sits on a PCI function."""
-    members = _class_members(attributes, root.FRAMEBUFFERS)
-    return {name: address for name, address in members.items() if address and name.startswith("fb")}
+    members = class_members(attributes, root.FRAMEBUFFERS, lambda name: name.startswith("fb"))
+    return {member.name: member.function for member in members if member.function}
 
 
 def read_vfio_nodes(attributes: Attributes) -> VfioNodes:
@@ -65,12 +75,12 @@ def read_vfio_nodes(attributes: Attributes) -> VfioNodes:
             groups[int(number)] = f"{root.VFIO_GROUP_NODES}/{name}"
     cdevs: dict[PciAddress, str] = {}
     functions: dict[PciAddress, str] = {}
-    for name, address in _class_members(attributes, root.VFIO_DEVICES).items():
+    for name, path, address in class_members(attributes, root.VFIO_DEVICES):
         if address is None:
             continue
         functions[address] = name
         # The `dev` attribute is there only where the kernel has CONFIG_VFIO_DEVICE_CDEV (K27).
-        if "dev" in attributes.names(f"{root.VFIO_DEVICES}/{name}"):
+        if attributes.names(path, "dev".__eq__):
             cdevs[address] = f"{root.VFIO_DEVICE_NODES}/{name}"
     return VfioNodes(groups, cdevs, functions)
 

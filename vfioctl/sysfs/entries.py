@@ -57,7 +57,10 @@ class Link(NamedTuple):
 
 
 class Denied(NamedTuple):
-    """A path that exists but could not be read, with the name of the error (EACCES, EPERM, EBLOCKED ...)."""
+    """A path that exists but could not be read, with the name of the error (EACCES, EPERM, EBLOCKED ...).
+
+    On disk it is an empty file: a listing shows the name, and the manifest says what reading it gave.
+    """
 
     path: str
     errno: str

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vfioctl.sysfs.attribute import Attributes, Files
 
 # "/dev/vfio/17", "/dev/vfio/noiommu-17" or "/dev/vfio/devices/vfio0"; a snapshot keeps it relative.
-_NODE = re.compile(r"[./]*(dev/vfio/(?:devices/vfio\d+|(?:noiommu-)?\d+))")
+OPEN_NODE = re.compile(r"[./]*(dev/vfio/(?:devices/vfio\d+|(?:noiommu-)?\d+))")
 
 
 class Holder(NamedTuple):
@@ -40,9 +40,7 @@ def read_holders(attributes: Attributes) -> tuple[Holder, ...]:
     """Look through every process's open files; other users' are unknown without root."""
     files = attributes.files
     holders = []
-    for pid in attributes.names(root.PROCESSES):
-        if not pid.isdecimal():
-            continue
+    for pid in attributes.names(root.PROCESSES, str.isdecimal):
         nodes = _open_nodes(attributes, pid)
         if nodes:
             program, vm = _identify(files, pid)
@@ -65,7 +63,7 @@ def _open_nodes(attributes: Attributes, pid: str) -> list[str]:
 
 def _node(files: Files, path: str) -> str | None:
     try:
-        found = _NODE.fullmatch(files.link(path))
+        found = OPEN_NODE.fullmatch(files.link(path))
     except OSError:
         return None
     return f"/{found[1]}" if found else None

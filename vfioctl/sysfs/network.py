@@ -8,9 +8,10 @@ from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.sysfs import root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from vfioctl.sysfs.attribute import Attributes
+    from vfioctl.sysfs.classes import Member
 
 _IFF_UP = 0x1
 _RTF_UP = 0x1
@@ -47,7 +48,7 @@ class _Connected(NamedTuple):
     mask: int
 
 
-def read_network(attributes: Attributes, names: Mapping[str, object]) -> Network:
+def read_network(attributes: Attributes, members: Sequence[Member]) -> Network:
     """Read interfaces, addresses and default routes."""
     connected, defaults = _routes_v4(attributes)
     addresses = _addresses_v4(attributes, connected)
@@ -58,19 +59,19 @@ def read_network(attributes: Attributes, names: Mapping[str, object]) -> Network
         if "IPv6" not in families:
             families.append("IPv6")
     return Network(
-        interfaces={name: _interface(attributes, name) for name in names},
+        interfaces={member.name: _interface(attributes, member) for member in members},
         addresses={name: tuple(found) for name, found in addresses.items()},
         default_routes={name: tuple(found) for name, found in defaults.items()},
     )
 
 
-def _interface(attributes: Attributes, name: str) -> Interface:
-    path = f"{root.NET}/{name}"
+def _interface(attributes: Attributes, member: Member) -> Interface:
+    path = member.path
     # `carrier` and `speed` would take the network's global lock; `flags` does not.
     flags = attributes.integer(f"{path}/flags", 16) or 0
-    entries = attributes.names(path)
+    entries = attributes.names(path, lambda entry: entry == "master" or entry.startswith("upper_"))
     return Interface(
-        name=name,
+        name=member.name,
         up=bool(flags & _IFF_UP),
         master=attributes.link_name(f"{path}/master") if "master" in entries else None,
         uppers=tuple(entry[6:] for entry in entries if entry.startswith("upper_")),

@@ -145,14 +145,16 @@ def _write_tar(entries: Sequence[Entry], meta: Meta, out: IO[bytes]) -> None:
 
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
         for entry in [_manifest(entries, meta), *entries]:
-            if not isinstance(entry, Denied):
-                content = entry.content if isinstance(entry, File) else b""
-                archive.addfile(_member(entry), io.BytesIO(content))
+            content = entry.content if isinstance(entry, File) else b""
+            archive.addfile(_member(entry), io.BytesIO(content))
             archive.members = []  # type: ignore[attr-defined]  # kept for a listing that nobody asks for
 
 
-def _member(entry: Directory | File | Link) -> TarInfo:
-    """Return the member's header: no owner, no time, one mode."""
+def _member(entry: Entry) -> TarInfo:
+    """Return the member's header: no owner, no time, one mode.
+
+    What could not be read is an empty file here, so that its name is still listed; the manifest tells.
+    """
     import tarfile
 
     member = tarfile.TarInfo(entry.path[1:])
@@ -163,4 +165,6 @@ def _member(entry: Directory | File | Link) -> TarInfo:
             member.size, member.mode = len(content), 0o644
         case Link(target=target):
             member.type, member.linkname, member.mode = tarfile.SYMTYPE, target, 0o777
+        case Denied():
+            member.mode = 0o644
     return member

@@ -81,7 +81,7 @@ def read_host(root: HostRoot, *, files: Files | None = None) -> Host:
         groups=_groups(groups, results, devices, unread),
         mdevs=mdevs,
         iommu_units=tuple(attributes.names(paths.IOMMU_UNITS)),
-        iommufd=attributes.exists(paths.IOMMUFD),
+        iommufd=attributes.target(paths.IOMMUFD) is not None,
         lockdown=_lockdown(attributes),
         denylist_disabled=attributes.text(paths.DENYLIST_DISABLED) == "Y",
         unread=tuple(sorted(set(unread))),
@@ -130,15 +130,24 @@ def _gather(files: Files, located: dict[PciAddress, str], groups: Collection[str
     if not files.root.live and len(jobs) <= _ONE_CHILD_UP_TO:
         return {job: _work(files, job) for job in jobs}
     processes = 1 if len(jobs) <= _ONE_CHILD_UP_TO else min(os.cpu_count() or 1, 4)
-    results: dict[str, Any] = dict(
-        zip(jobs, gather(jobs, lambda job: _work(files, job), processes=processes), strict=True),
-    )
+    results = _in_processes(files, jobs, (), processes)
     for skip in _ESCALATION:
         blocked = [job for job, result in results.items() if result is None]
         if not blocked:
             break
-        again = gather(blocked, lambda job, skip=skip: _work(files, job, skip))  # type: ignore[misc]
-        results.update(zip(blocked, again, strict=True))
+        results.update(_in_processes(files, blocked, skip, 1))
+    return results
+
+
+def _in_processes(files: Files, jobs: list[str], skip: tuple[str, ...], processes: int) -> dict[str, Any]:
+    """Read in child processes; None for what blocked."""
+    results: dict[str, Any] = {}
+    found = gather(jobs, lambda job: (_work(files, job, skip), files.drain()), processes=processes)
+    for job, result in zip(jobs, found, strict=True):
+        results[job] = None
+        if result is not None:
+            results[job], traces = result
+            files.absorb(traces)
     return results
 
 

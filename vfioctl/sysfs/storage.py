@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from vfioctl.model.address import PciAddress
 from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.sysfs import root
-from vfioctl.sysfs.classes import function_above
+from vfioctl.sysfs.classes import class_members, function_above
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,13 +53,8 @@ class Mount(NamedTuple):
 
 def read_blocks(attributes: Attributes) -> dict[str, Block]:
     """Read every block device."""
-    paths: dict[str, str] = {}
-    for name in attributes.names(root.BLOCK):
-        if _HIDDEN_PATH.fullmatch(name):
-            continue
-        target = attributes.target(f"{root.BLOCK}/{name}")
-        if target is not None:
-            paths[name] = target
+    members = class_members(attributes, root.BLOCK, lambda name: not _HIDDEN_PATH.fullmatch(name))
+    paths = {member.name: member.path for member in members}
     return {name: _read_block(attributes, name, path, paths) for name, path in paths.items()}
 
 
@@ -79,19 +74,13 @@ def _read_block(attributes: Attributes, name: str, path: str, paths: Mapping[str
 def _functions(attributes: Attributes, path: str) -> tuple[PciAddress, ...]:
     if _SUBSYSTEM in path:
         subsystem = path.partition(_SUBSYSTEM)[2].partition("/")[0]
-        folder = f"{root.NVME_SUBSYSTEMS}/{subsystem}"
-        names = (name for name in attributes.names(folder) if _CONTROLLER.fullmatch(name))
-        targets = (_controller(attributes, folder, name) for name in names)
-        return tuple(sorted({address for address in targets if address is not None}))
+        folder = path.partition(_SUBSYSTEM)[0] + _SUBSYSTEM + subsystem
+        names = attributes.names(folder, lambda name: bool(_CONTROLLER.fullmatch(name)))
+        targets = (attributes.target(f"{folder}/{name}") for name in names)
+        found = {function_above(target) for target in targets if target is not None}
+        return tuple(sorted(address for address in found if address is not None))
     address = function_above(path)
     return () if address is None else (address,)
-
-
-def _controller(attributes: Attributes, folder: str, name: str) -> PciAddress | None:
-    # The class entry is itself a link, so the controller's link is resolved from the real folder.
-    real = attributes.target(folder)
-    target = attributes.target(f"{real}/{name}") if real else None
-    return function_above(target) if target else None
 
 
 def read_mounts(attributes: Attributes) -> tuple[Mount, ...]:

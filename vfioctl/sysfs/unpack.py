@@ -45,7 +45,7 @@ class TreeWriter:
         self._links: list[tuple[str, str]] = []
 
     def write(self, entries: Iterable[Entry]) -> None:
-        """Write all entries; what could not be read (`Denied`) has no file."""
+        """Write all entries; what could not be read gets an empty file, so that its name is still listed."""
         for entry in entries:
             match entry:
                 case Directory(path):
@@ -58,6 +58,7 @@ class TreeWriter:
                     self.link(path, target)
                 case _:
                     self._intake.denied(entry.path)
+                    self._put(entry.path, b"")
 
     def directory(self, path: str) -> None:
         """Make a folder and its parents."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from vfioctl.model.ids import is_vfio_driver
 from vfioctl.model.usage import Usage, UsageKind
-from vfioctl.sysfs.classes import read_framebuffers, read_interfaces
+from vfioctl.sysfs import root
+from vfioctl.sysfs.classes import class_members, read_framebuffers
 from vfioctl.sysfs.display import display_uses, firmware_framebuffers
 from vfioctl.sysfs.holders import read_holders
 from vfioctl.sysfs.network import network_uses, read_network
@@ -66,9 +67,9 @@ def _add_network(
     interfaces: dict[PciAddress, list[str]],
     uses: dict[PciAddress, list[Usage]],
 ) -> None:
-    names = read_interfaces(attributes)
-    network = read_network(attributes, names)
-    for name, address in names.items():
+    members = tuple(class_members(attributes, root.NET))
+    network = read_network(attributes, members)
+    for name, _, address in members:
         if address is not None:
             interfaces.setdefault(address, []).append(name)
             uses.setdefault(address, []).extend(network_uses(network, name))

@@ -1,0 +1,143 @@
+"""The completion scripts, in the shells they are for."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PROJECT: Final = Path(__file__).parent.parent
+SCRIPTS: Final = {
+    "bash": PROJECT / "completions" / "vfioctl.bash",
+    "zsh": PROJECT / "completions" / "_vfioctl",
+    "fish": PROJECT / "completions" / "vfioctl.fish",
+}
+_PATIENCE: Final = 30.0
+
+
+@pytest.fixture
+def variables(surroundings: Path) -> dict[str, str]:
+    """Return an environment in which `vfioctl` is this checkout's program."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    home = str(surroundings / "home")
+    return {"PATH": path, "HOME": home, "TERM": "dumb", "LC_ALL": "C.UTF-8", "INPUTRC": "/dev/null"}
+
+
+@pytest.fixture(scope="module")
+def addresses() -> list[str]:
+    """Return the addresses of the sample host."""
+    command = [sys.executable, "-m", "vfioctl", "--root", "sample", "scan", "--json"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [device["address"] for device in json.loads(out)["devices"]]
+
+
+def need(shell: str) -> str:
+    """Return the shell's path, or skip the test."""
+    path = shutil.which(shell)
+    if path is None:
+        pytest.skip(f"install {shell}")
+    return path
+
+
+def bash_replies(line: str, variables: Mapping[str, str]) -> list[str]:
+    """Return what bash is offered for the end of a line, word breaks as bash makes them."""
+    # compopt works only inside a completion that readline started.
+    program = """
+        compopt() { printf 'compopt %s\\n' "$*"; }
+        . "$1"
+        COMP_LINE=$2 COMP_POINT=${#2} COMP_WORDBREAKS=$' \\t\\n"\\'><=;|&(:'
+        _vfioctl_completion vfioctl
+        printf 'reply %s\\n' "${COMPREPLY[@]}"
+    """
+    command = [need("bash"), "--norc", "-c", program, "bash", SCRIPTS["bash"], line]
+    out = subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
+    return [one.removeprefix("reply ") for one in out.splitlines() if one.startswith("reply ")]
+
+
+def typed_at(shell: Sequence[str], setup: str, keys: str, wanted: str, variables: Mapping[str, str]) -> str:
+    """Type keys at an interactive shell on a terminal; return the screen once it shows what is wanted."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(shell[0], list(shell), dict(variables))  # noqa: S606 - a shell, on its own terminal
+    screen = ""
+    sent = 0
+    steps = [f"{setup}; echo rea''dy\n", keys]
+    ends = time.monotonic() + _PATIENCE
+    try:
+        while time.monotonic() < ends and wanted not in screen.partition("ready\r\n")[2]:
+            if sent == 0 or (sent == 1 and "ready\r\n" in screen):
+                os.write(terminal, steps[sent].encode())
+                sent += 1
+            if select.select([terminal], [], [], 0.2)[0]:
+                screen += os.read(terminal, 65536).decode(errors="replace")
+    finally:
+        os.close(terminal)
+        os.waitpid(child, 0)
+    return screen.partition("ready\r\n")[2]
+
+
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_each_shell_accepts_its_script(shell: str) -> None:
+    """The syntax is right."""
+    ended = subprocess.run([need(shell), "-n", SCRIPTS[shell]], capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_the_completion_command_prints_the_committed_script(shell: str) -> None:
+    """What a package installs and what a user asks for are one script."""
+    command = [sys.executable, "-m", "vfioctl", "completion", shell]
+
+    assert (
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        == SCRIPTS[shell].read_text()
+    )
+
+
+def test_bash_is_offered_commands(variables: Mapping[str, str]) -> None:
+    """The words after the program's name."""
+    assert {"scan", "show", "groups"} <= set(bash_replies("vfioctl ", variables))
+
+
+def test_bash_is_offered_what_stands_behind_the_last_colon_of_an_address(
+    variables: Mapping[str, str], addresses: list[str]
+) -> None:
+    """For readline a colon begins a new word: only the rest of the address is the reply."""
+    first = addresses[0]
+    start, rest = first[: first.rindex(":") + 1], first[first.rindex(":") + 1 :]
+
+    replies = bash_replies(f"vfioctl --root sample show {start}", variables)
+
+    assert rest in replies
+    assert all(":" not in reply for reply in replies)
+    assert len(replies) == len({one for one in addresses if one.startswith(start)})
+
+
+def test_bash_is_offered_whole_addresses_where_none_was_begun(
+    variables: Mapping[str, str], addresses: list[str]
+) -> None:
+    """Nothing typed, nothing cut off."""
+    assert set(addresses) <= set(bash_replies("vfioctl --root sample show ", variables))
+
+
+def test_bash_completes_an_address_on_a_terminal(variables: Mapping[str, str], addresses: list[str]) -> None:
+    """A real readline, a real TAB."""
+    setup = f"PS1='$ '; . '{SCRIPTS['bash']}'"
+    keys = f"vfioctl --root sample show {addresses[-1][:-1]}\t"
+
+    screen = typed_at([need("bash"), "--norc", "--noprofile", "-i"], setup, keys, addresses[-1], variables)
+
+    assert f"show {addresses[-1]}" in screen

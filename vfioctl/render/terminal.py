@@ -1,0 +1,61 @@
+"""Styled lines on a terminal, by rich; the only place that chooses colours."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+from rich.theme import Theme
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vfioctl.render.styled import Line
+
+STYLES = {
+    "title": "bold",
+    "good": "green",
+    "bad": "bold red",
+    "warn": "yellow",
+    "unknown": "magenta",
+    "faint": "dim",
+    "strong": "bold",
+    "command": "bold cyan",
+    "added": "green",
+    "removed": "red",
+}
+"""Every style by its name; the eight colours that a terminal's own palette decides."""
+
+
+def console_for(stream: IO[str]) -> Console:
+    """Make a console that writes colours and changes nothing: no markup, no emoji, no highlighting."""
+    return Console(
+        file=stream,
+        force_terminal=True,
+        # What the environment says would win over --color otherwise.
+        no_color=False,
+        color_system="standard",
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=True,
+        theme=Theme(STYLES),
+    )
+
+
+def text_of(lines: Iterable[Line]) -> Text:
+    """Put lines together as one text."""
+    text = Text(no_wrap=True, overflow="ignore", end="")
+    for line in lines:
+        for piece, style in line:
+            text.append(piece, style or None)
+        text.append("\n")
+    return text
+
+
+def print_colored(lines: Iterable[Line], stream: IO[str]) -> None:
+    """Print lines in colour."""
+    console = console_for(stream)
+    for line in lines:
+        console.print(text_of([line]), end="")
