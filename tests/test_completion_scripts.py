@@ -61,7 +61,7 @@ def bash_replies(line: str, variables: Mapping[str, str]) -> list[str]:
         _vfioctl_completion vfioctl
         printf 'reply %s\\n' "${COMPREPLY[@]}"
     """
-    command = [need("bash"), "--norc", "-c", program, "bash", SCRIPTS["bash"], line]
+    command = [need("bash"), "--norc", "-c", program, "bash", str(SCRIPTS["bash"]), line]
     out = subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
     return [one.removeprefix("reply ") for one in out.splitlines() if one.startswith("reply ")]
 

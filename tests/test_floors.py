@@ -32,7 +32,7 @@ INTRUDERS: Final = {
 
 def lint_imports(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run import-linter on the vfioctl package of a folder, with the contracts of this project."""
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     return subprocess.run(
         [*command, "--config", str(PROJECT / "pyproject.toml")],
         cwd=folder,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import ip_interface
 from typing import TYPE_CHECKING
 
 from tests.support.config_space import DOWNSTREAM, ENDPOINT, ROOT_PORT, Bar, Ids, Space
+from tests.support.proc_net import proc_net
 from vfioctl.sysfs.entries import MANIFEST, Denied, Directory, Entry, File, Link, complete
 
 if TYPE_CHECKING:
@@ -249,6 +251,26 @@ class HostTree:
             self.link(f"/proc/{pid}/fd/{descriptor}", path)
         return self
 
+    def mounts(self, *rows: tuple[str, str, str, str]) -> HostTree:
+        """Say what is mounted: device number, mount point, source, file system."""
+        lines = (
+            f"{26 + index} 1 {number} / {point} rw,relatime shared:{index + 1} - {kind} {source} rw\n"
+            for index, (number, point, source, kind) in enumerate(rows)
+        )
+        return self.file("/proc/self/mountinfo", "".join(lines))
+
+    def swaps(self, *sources: str) -> HostTree:
+        """Say what the host swaps to."""
+        head = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+        return self.file("/proc/swaps", head + "".join(f"{name}\tpartition\t8388604\t0\t-2\n" for name in sources))
+
+    def network(self, addresses: Mapping[str, Sequence[str]], default: str | None = None) -> HostTree:
+        """Give interfaces addresses (``192.0.2.7/24``), and one the default routes of their families."""
+        own = [(name, ip_interface(text)) for name, texts in addresses.items() for text in texts]
+        for path, content in proc_net(own, default).items():
+            self.file(path, content)
+        return self
+
     # Anything else
 
     def folder(self, path: str) -> HostTree:
@@ -289,7 +311,10 @@ class HostTree:
         match = _ADDRESS.fullmatch(address)
         if match is None:
             raise ValueError(address)
-        above = f"/sys/devices/pci{match['domain']}:{match['bus']}" if parent is None else self.path(parent)
+        above = "/sys/devices" if parent is None else self.path(parent)
+        # A root bus has a folder of its own; so has the one that Intel VMD makes in a domain of its own.
+        if parent is None or not parent.startswith(f"{match['domain']}:"):
+            above += f"/pci{match['domain']}:{match['bus']}"
         self._paths[address] = f"{above}/{address}"
         self.folder(self._paths[address]).link(f"{_BUS}/devices/{address}", self._paths[address])
 

@@ -78,6 +78,7 @@ def command(
     host = session.host()
     devices = selected(session, host, selectors)
     print_devices(session, host, devices, wide=wide, tree=tree)
+    session.note_no_iommu(host)
     session.note_unread(host)
 
 

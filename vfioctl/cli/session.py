@@ -97,6 +97,13 @@ class Session:
 
             sys.stdout.write(plain_text(lines))
 
+    def note_no_iommu(self, host: Host) -> None:
+        """Say on stderr that nothing can be passed through on this host, or that it is unknown."""
+        if host.iommu is False:
+            self.note("no IOMMU is at work on this host: nothing can be passed through (see: vfioctl groups)")
+        elif host.iommu is None:
+            self.note("whether an IOMMU is at work could not be read")
+
     def note_unread(self, host: Host) -> None:
         """Say what could not be read, on stderr: unknown is not absent."""
         if not host.unread:

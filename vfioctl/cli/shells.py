@@ -20,7 +20,7 @@ _BASH: Final = """\
 # bash completion for vfioctl (needs bash 4.4 or newer)
 
 _vfioctl_completion() {
-    local line current index reply value
+    local line current typed='' index reply value kind
     local -a words
 
     # COMP_WORDS is cut at every colon of a PCI address, so the line itself is split, at blanks.
@@ -31,20 +31,25 @@ _vfioctl_completion() {
     current=${words[index]-}
     [[ $current == -*=* ]] && current=${current#*=}
 
+    # readline replaces only what stands behind the last colon.
+    [[ $COMP_WORDBREAKS == *:* ]] && typed=${current%"${current##*:}"}
+
     COMPREPLY=()
     while IFS= read -r reply; do
         value=${reply#*,}
         case ${reply%%,*} in
-            dir) compopt -o dirnames ;;
-            file) compopt -o default ;;
             plain)
                 # A value that goes on is not followed by a blank.
                 [[ $value == *[:,=/] ]] && compopt -o nospace
-                # readline replaces only what stands behind the last colon.
-                if [[ $COMP_WORDBREAKS == *:* ]]; then
-                    value=${value#"${current%"${current##*:}"}"}
-                fi
-                COMPREPLY+=("$value")
+                COMPREPLY+=("${value#"$typed"}")
+                ;;
+            dir | file)
+                compopt -o filenames
+                kind='directory'
+                [[ $reply == file,* ]] && kind='file'
+                while IFS= read -r value; do
+                    COMPREPLY+=("${value#"$typed"}")
+                done < <(compgen -A "$kind" -- "$current")
                 ;;
         esac
     done < <(env COMP_WORDS="$line" COMP_CWORD="$index" _VFIOCTL_COMPLETE=bash_complete "$1" 2>/dev/null)

@@ -78,7 +78,7 @@ def make_device(address: PciAddress, path: str, facts: Probe, around: Surroundin
         power_state=facts.power_state,
         boot_vga=facts.boot_vga,
         physical_slot=around.slots.get(address.slot),
-        mdev_types=tuple(MdevType(*kind) for kind in facts.mdev_types),
+        mdev_types=tuple(MdevType(*kind) for kind in facts.mdev_types) if facts.mdev_types else (),
         net_interfaces=around.usage.interfaces.get(address, ()),
         block_devices=around.usage.disks.get(address, ()),
         vfio_group_node=_group_node(facts, around),

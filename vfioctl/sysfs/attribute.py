@@ -11,26 +11,20 @@ import os
 from posixpath import normpath
 from typing import TYPE_CHECKING
 
+from vfioctl.sysfs.denied import denied_error, reason_of
+from vfioctl.sysfs.folder import CheckedFolder, OpenFolder
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vfioctl.sysfs.folder import OpenFolder
     from vfioctl.sysfs.root import HostRoot
-
-BLOCKED = "EBLOCKED"
-"""Stands in a snapshot for a read that never came back (K55)."""
-
-BLOCKED_REASON = "reading it blocks: an unbind or a reset holds the device"
 
 # A snapshot may hold a FIFO where the kernel has a file: without O_NONBLOCK its open would wait for ever.
 # For sysfs and procfs the flag has no meaning.
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 65536
+_PAGE = 4096
 _MOST = 64 * 1024 * 1024
-
-# The device went away, or the attribute exists without being supported: as good as not there.
-_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.EOPNOTSUPP})
-
 
 Trace = tuple[str, str, str | bytes]
 """One read for a recording: how, the host path, and what came back."""
@@ -52,9 +46,10 @@ class Files:
         descriptor = os.open(self._prefix + path, _READ)
         try:
             content = os.read(descriptor, _CHUNK)
-            # procfs and sysfs give a short read before the end, so only an empty one ends the file.
-            if not content:
-                return b""
+            # A sysfs attribute is one page at most and comes whole. procfs gives short reads before the
+            # end, so there only an empty one ends the file.
+            if not content or (len(content) < _PAGE and path.startswith("/sys/")):
+                return content
             parts, size = [content], len(content)
             while content and size < _MOST:
                 content = os.read(descriptor, _CHUNK)
@@ -78,8 +73,6 @@ class Files:
 
     def folder(self, path: str) -> OpenFolder:
         """Open a folder to read several of its attributes."""
-        from vfioctl.sysfs.folder import CheckedFolder, OpenFolder  # noqa: PLC0415 - they need this module
-
         if self._denied:
             return CheckedFolder(self._prefix + path, path, self._denied)
         return OpenFolder(self._prefix + path)
@@ -97,29 +90,21 @@ class Files:
             raise denied_error(name, path)
 
 
-def denied_error(name: str, path: str) -> OSError:
-    """Make the error that a snapshot keeps by name: EACCES, EPERM or EBLOCKED."""
-    number = errno.ETIMEDOUT if name == BLOCKED else getattr(errno, name, errno.EIO)
-    return OSError(number, os.strerror(number), path)
-
-
-def reason_of(error: OSError) -> str | None:
-    """Say why something that exists could not be read; None when it is simply not there."""
-    if error.errno in _MISSING:
-        return None
-    if error.errno == errno.ETIMEDOUT:
-        return BLOCKED_REASON
-    return (error.strerror or str(error)).lower()
-
-
 def printable(content: bytes) -> str:
-    """Decode an attribute and drop the newline at its end; what is not UTF-8 becomes ``\\xNN``."""
+    r"""Decode an attribute and drop the newline at its end; what is not UTF-8 becomes ``\\xNN``."""
     return content.decode("utf-8", "backslashreplace").strip("\n\0 ")
 
 
 def resolve(path: str, target: str) -> str:
     """Return the host path a link points to; absolute targets stay below the root like all others."""
-    return normpath(target if target.startswith("/") else f"{path[: path.rindex('/')]}/{target}")
+    folder = path[: path.rindex("/")]
+    # The kernel's links climb at their start only: this is normpath, without taking it all apart.
+    while target.startswith("../"):
+        target = target[3:]
+        folder = folder[: max(folder.rfind("/"), 0)]
+    if target.startswith("/"):
+        return normpath(target)
+    return normpath(f"{folder}/{target}") if "./" in target or target == ".." else f"{folder}/{target}"
 
 
 class Attributes:

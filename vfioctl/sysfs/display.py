@@ -49,4 +49,4 @@ def display_uses(
         return
     for start, end, name in firmware:
         if any(flags & _MEMORY and low <= start and end <= high for _, low, high, flags in facts.bars):
-            yield Usage(UsageKind.FRAMEBUFFER, name, f"the firmware's framebuffer ({name}) lies in its memory")
+            yield Usage(UsageKind.FRAMEBUFFER, name, f"the firmware's framebuffer {name} is in its memory")

@@ -55,7 +55,7 @@ def gather(
         ChildProcessError: ``work`` raised, or a child was killed by somebody else.
 
     """
-    from mmap import mmap  # noqa: PLC0415 - the one user
+    from mmap import mmap
 
     results: list[Result | None] = [None] * len(jobs)
     share = -(-len(jobs) // processes) or 1
@@ -119,7 +119,8 @@ class _Team:
             os._exit(code)
 
     def _mark(self, slot: int, index: int) -> None:
-        self._progress[slot * _INDEX_BYTES : (slot + 1) * _INDEX_BYTES] = index.to_bytes(_INDEX_BYTES, "little")
+        at = slot * _INDEX_BYTES
+        self._progress[at : at + _INDEX_BYTES] = index.to_bytes(_INDEX_BYTES, "little")
 
     def _where(self, child: Child) -> int:
         mark = self._progress[child.slot * _INDEX_BYTES : (child.slot + 1) * _INDEX_BYTES]
@@ -127,7 +128,7 @@ class _Team:
 
     def collect(self, patience: float) -> None:
         """Receive until every job has a result or is known to block."""
-        from select import select  # noqa: PLC0415 - loaded with the first live scan
+        from select import select
 
         while self._children:
             ready, _, _ = select(list(self._children), [], [], patience)
@@ -207,7 +208,7 @@ def _send(pipe: int, payload: bytes) -> None:
 def _sleeps_uninterruptibly(pid: int) -> bool:
     """Tell whether a child is in D state, where no signal reaches it."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123 - pathlib is not on the scan path
+        with open(f"/proc/{pid}/stat", "rb") as stat:
             return stat.read().rpartition(b") ")[2][:1] == b"D"
     except OSError:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from vfioctl.sysfs.attribute import denied_error
+from vfioctl.sysfs.denied import denied_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -56,5 +56,5 @@ def _names(root: HostRoot, path: str) -> list[str]:
 
 
 def _number(path: str) -> int:
-    with open(path, "rb") as attribute:  # noqa: PTH123 - pathlib is not on the completion path
+    with open(path, "rb") as attribute:
         return int(attribute.read(64), 16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,13 +34,14 @@ class Holder(NamedTuple):
         if self.vm is not None:
             detail = f"VM {self.vm} ({self.program}, pid {self.pid}) has {self.node} open"
             return Usage(UsageKind.VM, f"pid {self.pid}", detail)
-        return Usage(UsageKind.PROCESS, f"pid {self.pid}", f"{self.program} (pid {self.pid}) has {self.node} open")
+        detail = f"{self.program} (pid {self.pid}) has {self.node} open"
+        return Usage(UsageKind.PROCESS, f"pid {self.pid}", detail)
 
 
 def read_holders(attributes: Attributes) -> tuple[Holder, ...]:
     """Look through every process's open files; other users' are unknown without root."""
     files = attributes.files
-    holders = []
+    holders: list[Holder] = []
     for pid in attributes.names(root.PROCESSES, str.isdecimal):
         nodes = _open_nodes(attributes, pid)
         if nodes:
@@ -54,7 +56,9 @@ def _open_nodes(attributes: Attributes, pid: str) -> list[str]:
         names = attributes.files.names(path)
     except PermissionError:
         # One note for all of them: which processes there are is of no interest.
-        attributes.unread[f"{root.PROCESSES}/*/fd"] = "permission denied (open vfio nodes of other users' programs)"
+        attributes.unread[f"{root.PROCESSES}/*/fd"] = (
+            "permission denied (vfio nodes that other users' programs have open)"
+        )
         return []
     except OSError:
         return []
@@ -93,7 +97,7 @@ def _process_file(files: Files, path: str) -> str:
 
 def vm_name(arguments: list[str]) -> str | None:
     """Return the name a virtual machine was given: QEMU's ``-name``, or ``--name`` of others."""
-    pairs: Iterator[tuple[str, str]] = zip(arguments, arguments[1:], strict=False)
+    pairs: Iterator[tuple[str, str]] = itertools.pairwise(arguments)
     for option, value in pairs:
         if option in {"-name", "--name"}:
             # "guest=web1,debug-threads=on" or just "web1"

@@ -87,7 +87,7 @@ def load_names(candidates: Sequence[str] = PCI_IDS) -> Names:
 
 def _content(path: str) -> bytes | None:
     try:
-        with open(path, "rb") as database:  # noqa: PTH123 - pathlib is not on the scan path
+        with open(path, "rb") as database:
             content = database.read()
     except OSError:
         return None
@@ -95,8 +95,8 @@ def _content(path: str) -> bytes | None:
 
 
 def _decompressed(content: bytes) -> bytes | None:
-    import gzip  # noqa: PLC0415 - only where the database is compressed
-    import zlib  # noqa: PLC0415 - only where the database is compressed
+    import gzip
+    import zlib
 
     try:
         return gzip.decompress(content)
@@ -105,6 +105,6 @@ def _decompressed(content: bytes) -> bytes | None:
 
 
 def _packaged() -> bytes:
-    import vfioctl  # noqa: PLC0415 - for its folder only
+    import vfioctl
 
     return _content(f"{vfioctl.__path__[0]}/data/pci.ids.gz") or b""

@@ -143,7 +143,7 @@ def _addresses_v6(attributes: Attributes) -> Iterator[tuple[str, str]]:
 
 
 def _spell_v6(digits: str) -> str:
-    from ipaddress import IPv6Address  # noqa: PLC0415 - only where there is such an address
+    from ipaddress import IPv6Address
 
     try:
         return str(IPv6Address(int(digits, 16)))

@@ -6,10 +6,12 @@ lock), presence from one listing, and ``driver_override``, whose read can block 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from vfioctl.sysfs.attribute import BLOCKED_REASON, printable, reason_of
+from vfioctl.sysfs.attribute import printable
 from vfioctl.sysfs.config import CONFIG_HEADER, Config, read_config
+from vfioctl.sysfs.denied import BLOCKED_REASON, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -45,6 +47,7 @@ _PCI_BRIDGE = 0x0604
 _ID_FILES = ("vendor", "device", "subsystem_vendor", "subsystem_device", "class")
 _MODALIAS_LENGTH = len("pci:v00008086d00001533sv00008086sd00000001bc02sc00i00")
 _BARS = 6
+_NO_CONFIG = (None, None, None, None)
 
 
 class Probe(NamedTuple):
@@ -113,7 +116,7 @@ class _Prober:
             iommu_group=self._group() if "iommu_group" in present else None,
             numa_node=self._numa_node(),
             power_state=power_state,
-            reset_methods=tuple((self._text("reset_method") or "").split()) if "reset_method" in present else (),
+            reset_methods=self._reset_methods() if "reset_method" in present else (),
             boot_vga=self._flag("boot_vga") if "boot_vga" in present else None,
             has_sriov=has_sriov,
             total_vfs=self._number("sriov_totalvfs") if has_sriov else None,
@@ -123,7 +126,7 @@ class _Prober:
             express="current_link_speed" in present or "max_link_speed" in present,
             bridge="secondary_bus_number" in present or ids[4] >> 8 == _PCI_BRIDGE,
             unbinding=unbinding,
-            config=self._config(ids[4], power_state) if CONFIG in present else Config(),
+            config=self._config(ids[4], power_state)[:] if CONFIG in present else _NO_CONFIG,
             mdev_types=self._mdev_types() if MDEV_TYPES in present else (),
             driver_override=self._override(unbinding=unbinding) if DRIVER_OVERRIDE in present else None,
             unread=tuple(self._unread),
@@ -153,6 +156,9 @@ class _Prober:
         except ValueError:
             self._malformed(name, text)
             return None
+
+    def _reset_methods(self) -> tuple[str, ...]:
+        return tuple((self._text("reset_method") or "").split())
 
     def _flag(self, name: str) -> bool | None:
         number = self._number(name)
@@ -233,7 +239,7 @@ class _Prober:
         folder = self._folder
         try:
             header = folder.read(CONFIG, CONFIG_HEADER)
-            return read_config(header, lambda size, offset: folder.read(CONFIG, size, offset), class_code >> 16)
+            return read_config(header, partial(folder.read, CONFIG), class_code >> 16)
         except OSError as error:
             self._note(CONFIG, error)
             return Config()

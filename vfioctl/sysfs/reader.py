@@ -15,8 +15,9 @@ from vfioctl.model.host import Host, Unread
 from vfioctl.model.kernel import KernelRelease
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.assemble import Surroundings, make_device
-from vfioctl.sysfs.attribute import BLOCKED_REASON, Attributes, Files
+from vfioctl.sysfs.attribute import Attributes, Files
 from vfioctl.sysfs.classes import read_companions, read_mdevs, read_slots, read_vfio_nodes
+from vfioctl.sysfs.denied import BLOCKED_REASON
 from vfioctl.sysfs.disposable import gather
 from vfioctl.sysfs.groups import GroupFacts, group_names, groups_from_devices, make_group, probe_group
 from vfioctl.sysfs.probe import CONFIG, DRIVER_OVERRIDE, MDEV_TYPES, Probe, Unidentified, probe
@@ -73,7 +74,7 @@ def read_host(root: HostRoot, *, files: Files | None = None) -> Host:
         vf_indexes=_vf_indexes(found),
     )
     devices = tuple(make_device(one.address, one.path, one.facts, surroundings) for one in found)
-    unread = [*_unread_attributes(found), *(Unread(path, reason) for path, reason in attributes.unread.items())]
+    unread = [*_unread_attributes(found), *(Unread(*pair) for pair in attributes.unread.items())]
     return Host(
         kernel=KernelRelease.parse(attributes.text(paths.KERNEL_RELEASE) or ""),
         iommu=_iommu_at_work(groups, devices),
@@ -158,7 +159,7 @@ def _work(files: Files, job: str, skip: tuple[str, ...] = ()) -> tuple[Any, ...]
     try:
         folder = files.folder(job)
         try:
-            return tuple(_plain(probe(folder, skip)))
+            return tuple(probe(folder, skip))
         finally:
             folder.close()
     except Unidentified as error:
@@ -167,12 +168,11 @@ def _work(files: Files, job: str, skip: tuple[str, ...] = ()) -> tuple[Any, ...]
         return (f"it went away while it was read ({(error.strerror or '').lower()})",)
 
 
-def _plain(facts: Probe) -> Iterator[Any]:
-    """Yield the values of a probe as what marshal knows."""
-    return (tuple(value) if isinstance(value, tuple) else value for value in facts)
-
-
-def _found(located: dict[PciAddress, str], results: dict[str, Any], attributes: Attributes) -> Iterator[_Found]:
+def _found(
+    located: dict[PciAddress, str],
+    results: dict[str, Any],
+    attributes: Attributes,
+) -> Iterator[_Found]:
     for address, path in located.items():
         result = results[path]
         if result is None:

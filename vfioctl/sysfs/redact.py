@@ -62,5 +62,6 @@ def _without_names(content: bytes, names: list[bytes]) -> bytes:
     for name in names:
         # device mapper doubles the dash of a name
         for spelling in (name.replace(b"-", b"--"), name):
-            content = re.sub(rb"(?<![A-Za-z0-9])" + re.escape(spelling) + rb"(?![A-Za-z0-9])", b"host", content)
+            whole = rb"(?<![A-Za-z0-9])" + re.escape(spelling) + rb"(?![A-Za-z0-9])"
+            content = re.sub(whole, b"host", content)
     return content

@@ -14,7 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from vfioctl.sysfs import root as paths
-from vfioctl.sysfs.attribute import BLOCKED, BLOCKED_REASON, Files
+from vfioctl.sysfs.attribute import Files
+from vfioctl.sysfs.denied import BLOCKED, BLOCKED_REASON
 from vfioctl.sysfs.entries import Denied, Directory, Entry, File, Link
 from vfioctl.sysfs.folder import CheckedFolder
 from vfioctl.sysfs.holders import OPEN_NODE, vm_name
@@ -181,7 +182,8 @@ def _entry(how: str, path: str, found: str | bytes, before: Entry | None) -> Ent
         case ["file"], bytes():
             return File(path, found)
         case ["part", offset], bytes():
-            return File(path, _overlaid(before.content if isinstance(before, File) else b"", int(offset), found))
+            known = before.content if isinstance(before, File) else b""
+            return File(path, _overlaid(known, int(offset), found))
         case ["link"], str():
             return Link(path, found)
         case ["denied"], str():
@@ -211,9 +213,7 @@ def _trimmed(entries: Iterable[Entry]) -> list[Entry]:
     kept: list[Entry] = [*refused[:1]]
     for entry in entries:
         process = _PROCESS.fullmatch(entry.path)
-        if process is None:
-            kept.append(_without_surplus(entry))
-        elif process[1] in holders and not _is_other_file(entry):
+        if process is None or (process[1] in holders and not _is_other_file(entry)):
             kept.append(_without_surplus(entry))
     return kept
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from vfioctl.model.address import PciAddress
 from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.sysfs import root
 from vfioctl.sysfs.classes import class_members, function_above
@@ -17,6 +16,7 @@ from vfioctl.sysfs.classes import class_members, function_above
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from vfioctl.model.address import PciAddress
     from vfioctl.sysfs.attribute import Attributes
 
 # A path of an NVMe multipath disk, below the PCI function; the visible disk is the subsystem's (K58).
@@ -87,7 +87,7 @@ def read_mounts(attributes: Attributes) -> tuple[Mount, ...]:
     """Read what is mounted in this program's mount namespace."""
     mounts = []
     for line in attributes.lines(root.MOUNTS):
-        # "36 35 98:0 /sub /mnt rw,noatime master:1 - ext4 /dev/sda1 rw"
+        # such as: 36 35 98:0 /sub /mnt rw,noatime master:1 - ext4 /dev/sda1 rw
         before, dash, after = line.partition(" - ")
         fields, rest = before.split(" "), after.split(" ")
         if not dash or len(fields) < 5 or len(rest) < 2:  # noqa: PLR2004 - the columns used below
@@ -158,7 +158,7 @@ class _Finder:
             yield above
             waiting.extend(above.holders)
             # Partitions of an array are used like those of a disk.
-            waiting.extend(part.name for part in self._blocks.values() if part.disk == name and part.name != name)
+            waiting.extend(part.name for part in self._blocks.values() if part.disk == name != part.name)
 
     def _own_uses(self, block: Block, way: str) -> Iterator[Usage]:
         points = self._mount_points(block)

@@ -1,0 +1,108 @@
+"""A group's prospects in words: what state it is in, why, and what to type next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from vfioctl.model.verdict import reasons_against
+from vfioctl.model.viability import Viability, assess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vfioctl.model.address import PciAddress
+    from vfioctl.model.device import PciDevice
+    from vfioctl.model.group import IommuGroup
+    from vfioctl.model.host import Host
+    from vfioctl.model.viability import Blocker
+
+RELEASABLE = "shpchp"
+"""The one bridge driver that may be taken off to free a group (K19)."""
+
+
+class Outlook(NamedTuple):
+    """What can be said about a group."""
+
+    word: str
+    """``viable``, ``viable after bind``, ``not viable``, ``unknown``, or ``stays with the host``."""
+    style: str
+    why: tuple[str, ...]
+    command: str | None
+    """What to type to get further, if anything helps."""
+    binds: tuple[PciAddress, ...]
+    judged: Viability
+
+
+def outlook(host: Host, group: IommuGroup) -> Outlook:
+    """Judge a group and put it into words."""
+    judged = assess(host, group)
+    members = host.members(group)
+    if not any(_can_be_given(host, member) for member in members):
+        return _kept(host, members, judged)
+    if judged.viable:
+        return _viable(members, judged)
+    if judged.viable_after_bind is None:
+        return Outlook("unknown", "unknown", tuple(_unknowns(host, group)), None, judged.bind, judged)
+    if judged.viable is None:
+        return Outlook("unknown", "unknown", tuple(_unknowns(host, group)), None, (), judged)
+    return _blocked(host, members, judged)
+
+
+def _can_be_given(host: Host, member: PciDevice) -> bool:
+    return member.on_vfio or not reasons_against(host, member)
+
+
+def _kept(host: Host, members: tuple[PciDevice, ...], judged: Viability) -> Outlook:
+    """Tell the board's own functions, which nobody misses, from devices that cannot be had."""
+    reasons = [(member, reason) for member in members for reason in reasons_against(host, member)]
+    own = all(reason.check in {"bridge", "board"} for _, reason in reasons)
+    if own or not members:
+        return Outlook("stays with the host", "faint", (), None, (), judged)
+    why = tuple(
+        f"{member.address}: {reason.text}" for member, reason in reasons if reason.check not in {"bridge", "board"}
+    )
+    return Outlook("not for a VM", "bad", why, None, (), judged)
+
+
+def _viable(members: tuple[PciDevice, ...], judged: Viability) -> Outlook:
+    if any(member.on_vfio for member in members):
+        return Outlook("viable", "good", (), None, (), judged)
+    why = ("nobody uses it, and no device of it is on a vfio driver yet",)
+    return Outlook("viable", "good", why, _bind_command(judged.bind[0], release=False), judged.bind, judged)
+
+
+def _blocked(host: Host, members: tuple[PciDevice, ...], judged: Viability) -> Outlook:
+    lasting = [blocker for blocker in judged.blockers_after_bind if blocker.driver != RELEASABLE]
+    why = tuple(f"{blocker.name}: {blocker.reason}" for blocker in judged.blockers)
+    if lasting:
+        why = tuple(_why_lasting(host, blocker) for blocker in lasting)
+        return Outlook("not viable", "bad", why, None, (), judged)
+    release = bool(judged.blockers_after_bind)
+    target = next(iter(judged.bind), None) or next(member.address for member in members if member.on_vfio)
+    return Outlook("viable after bind", "warn", why, _bind_command(target, release=release), judged.bind, judged)
+
+
+def _why_lasting(host: Host, blocker: Blocker) -> str:
+    device = next((device for device in host.devices if str(device.address) == blocker.name), None)
+    reasons = reasons_against(host, device) if device else ()
+    stays = f", and {reasons[0].text}" if reasons else ", and it cannot be bound"
+    return f"{blocker.name}: {blocker.reason}{stays}"
+
+
+def _bind_command(address: PciAddress, *, release: bool) -> str:
+    # One address stands for its whole group.
+    return f"vfioctl bind {'--release-shpchp ' if release else ''}{address}"
+
+
+def _unknowns(host: Host, group: IommuGroup) -> Iterator[str]:
+    if host.kernel is None:
+        yield "the kernel's release is unknown, and with it the rules for groups"
+    for address in group.members:
+        if address not in host.by_address:
+            yield f"{address}: could not be read"
+    for member in host.members(group):
+        if member.unbinding:
+            yield f"{member.address}: its unbind waits for a program that still has it open"
+    for unread in host.unread:
+        if unread.address in group.members:
+            yield f"{unread.address}: {unread.field or unread.path} is unknown ({unread.reason})"
