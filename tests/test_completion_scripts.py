@@ -141,3 +141,48 @@ def test_bash_completes_an_address_on_a_terminal(variables: Mapping[str, str], a
     screen = typed_at([need("bash"), "--norc", "--noprofile", "-i"], setup, keys, addresses[-1], variables)
 
     assert f"show {addresses[-1]}" in screen
+
+
+def test_bash_completes_a_file_beside_the_words_of_an_option(
+    variables: Mapping[str, str], tmp_path: Path
+) -> None:
+    """--root takes a path or a word, and a path may hold a colon."""
+    (tmp_path / "sa:ved.tar.gz").touch()
+    (tmp_path / "sa").mkdir()
+
+    assert {"sample", "sa:ved.tar.gz", "sa"} <= set(bash_replies("vfioctl --root sa", variables))
+    assert bash_replies("vfioctl --root=sa:v", variables) == ["ved.tar.gz"]
+
+
+def test_zsh_completes_an_address_on_a_terminal(variables: Mapping[str, str], addresses: list[str]) -> None:
+    """Found through fpath, as an installed package has it."""
+    setup = f"PS1='$ '; fpath=('{SCRIPTS['zsh'].parent}' $fpath); autoload -Uz compinit; compinit -u -D"
+    keys = f"vfioctl --root sample show {addresses[-1][:-1]}\t"
+
+    screen = typed_at([need("zsh"), "-f", "-i"], setup, keys, addresses[-1], variables)
+
+    assert f"show {addresses[-1]}" in screen
+
+
+def test_fish_is_offered_addresses_with_the_name_of_the_device(
+    variables: Mapping[str, str], addresses: list[str]
+) -> None:
+    """Each line is a value, a tab, a description; neither is cut at a comma."""
+    program = f"source '{SCRIPTS['fish']}'; complete -C 'vfioctl --root sample show 0000:'"
+    command = [need("fish"), "--no-config", "-c", program]
+
+    out = subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
+    offered = dict(line.partition("\t")[::2] for line in out.splitlines())
+
+    assert set(addresses) <= set(offered)
+    assert all(offered[address] for address in addresses)
+
+
+def test_fish_is_offered_a_selector_behind_a_comma(variables: Mapping[str, str]) -> None:
+    """Terms are joined by commas; the reply holds the whole word."""
+    program = f"source '{SCRIPTS['fish']}'; complete -C 'vfioctl --root sample scan class:bridge,driver:'"
+    command = [need("fish"), "--no-config", "-c", program]
+
+    out = subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
+
+    assert "class:bridge,driver:none" in [line.partition("\t")[0] for line in out.splitlines()]

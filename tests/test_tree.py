@@ -48,8 +48,9 @@ def without_man(entry: Entry, folder: Path) -> Iterator[str]:
             if elsewhere.isdisjoint(option.opts) and roff.bold(spelling) not in text:
                 yield f"{path.name} does not name {spelling}"
     for argument in entry.arguments:
-        if roff.italic(argument.human_readable_name) not in text:
-            yield f"{path.name} does not name {argument.human_readable_name}"
+        name = argument.human_readable_name.strip("[].")
+        if roff.italic(name) not in text:
+            yield f"{path.name} does not name {name}"
 
 
 def without_completion(entry: Entry) -> Iterator[str]:

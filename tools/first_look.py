@@ -18,10 +18,7 @@ def main() -> int:
     iommu = _iommu()
     if iommu is not True:
         if iommu is False:
-            print("\nThis host has no active IOMMU: it has no groups, and nothing can be passed through.")
-            print(
-                "On most machines: switch VT-d or AMD-Vi on in the firmware; Intel also wants intel_iommu=on."
-            )
+            print("\nThis host has no active IOMMU, so it has no groups and nothing can be passed through.")
         else:
             print("\nWhether this host has an IOMMU could not be read.")
         print("A host that has one is built in: --root sample. It looks like this:")

@@ -9,6 +9,7 @@ The exit code is 1 where anything failed. The last line sums up the tests of all
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 import xml.etree.ElementTree as ET
@@ -60,7 +61,15 @@ def unit() -> Iterator[Outcome]:
     """Run unit and integration tests, with branch coverage."""
     _REPORT.unlink(missing_ok=True)
     (PROJECT / "build" / "coverage").mkdir(parents=True, exist_ok=True)
-    pytest = ["-m", "pytest", "--quiet", f"--junit-xml={_REPORT}", "--durations=5", "--durations-min=1"]
+    pytest = [
+        "-m",
+        "pytest",
+        "--quiet",
+        "--continue-on-collection-errors",
+        f"--junit-xml={_REPORT}",
+        "--durations=5",
+        "--durations-min=1",
+    ]
     ended = run([_PYTHON, "-m", "coverage", "run", *pytest], timeout=_UNIT_SECONDS)
     counts, notes = _junit() if _REPORT.is_file() else (Counts(), ())
     remark = str(counts) if counts != Counts() else exit_remark(ended.code)
@@ -68,8 +77,9 @@ def unit() -> Iterator[Outcome]:
     total = run([_PYTHON, "-m", "coverage", "report"], timeout=60, quiet=True)
     if total.code:
         print(total.output)
-    last = total.output.strip().splitlines()[-1:] or ["no data"]
-    yield Outcome("coverage", "failed" if total.code else "passed", total.seconds, " ".join(last[0].split()))
+    percent = re.search(r"^TOTAL.* (\S+%)$", total.output, re.MULTILINE)
+    remark = f"{percent[1]} of lines and branches" if percent else "no data"
+    yield Outcome("coverage", "failed" if total.code else "passed", total.seconds, remark)
 
 
 def lab() -> Iterator[Outcome]:

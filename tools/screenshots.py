@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
+from contextlib import redirect_stdout
 from io import StringIO
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COLUMNS: Final = 100
 """How wide the pictured terminal is."""
 
-SCREENS: Final = {"scan": ("scan",), "groups": ("groups",)}
+SCREENS: Final = {"scan": ("scan",), "groups": ("groups", "class:gpu", "00:1f.3", "07:04.0")}
 """The picture's name and what is typed behind `vfioctl --root sample`."""
 
 
@@ -35,7 +35,6 @@ def screenshots() -> dict[Path, str]:
 
 def screenshot(name: str, arguments: Sequence[str]) -> str:
     """Return one picture, the same for the same output."""
-    from rich._export_format import CONSOLE_SVG_FORMAT
     from rich.console import Console
     from rich.text import Text
 
@@ -44,31 +43,36 @@ def screenshot(name: str, arguments: Sequence[str]) -> str:
     )
     console.print(Text(f"$ vfioctl --root sample {' '.join(arguments)}"), highlight=False)
     console.print(Text.from_ansi(printed(arguments)), highlight=False, soft_wrap=True)
+    svg = console.export_svg(title=f"vfioctl {name}", unique_id=f"vfioctl-{name}")
     # A picture in a repository fetches no font from elsewhere: the reader's own monospace does.
-    alone = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-    svg = console.export_svg(
-        title=f"vfioctl {' '.join(arguments)}", unique_id=f"vfioctl-{name}", code_format=alone
-    )
-    return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
+    alone = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+    return "\n".join(line.rstrip() for line in alone.splitlines()) + "\n"
 
 
 def printed(arguments: Sequence[str]) -> str:
     """Return what the command prints on a terminal, colours included."""
-    variables = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
-    variables |= {"COLUMNS": str(COLUMNS), "LINES": "50", "TERM": "xterm-256color"}
-    command = [
-        sys.executable,
-        "-m",
-        "vfioctl",
-        "--root",
-        "sample",
-        "--output",
-        "table",
-        "--color",
-        *arguments,
-    ]
-    ended = subprocess.run(command, cwd=PROJECT, env=variables, capture_output=True, text=True, check=True)
-    return ended.stdout
+    from vfioctl.cli.session import Session
+    from vfioctl.cli.tree import root
+    from vfioctl.sysfs.names import Names, load_names
+
+    class Pictured(Session):
+        """A session whose names come from the packaged database, whatever this system has."""
+
+        def names(self) -> Names:
+            """Open the packaged database."""
+            return load_names(())
+
+    out = StringIO()
+    typed = ["--root", "sample", "--output", "table", "--color", *arguments]
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(COLUMNS)
+    try:
+        with redirect_stdout(out):
+            root.main(typed, prog_name="vfioctl", obj=Pictured(), standalone_mode=False)
+    finally:
+        os.environ.pop("COLUMNS")
+        os.environ |= {"COLUMNS": before} if before is not None else {}
+    return out.getvalue()
 
 
 if __name__ == "__main__":

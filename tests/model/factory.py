@@ -25,7 +25,7 @@ def at(text: str) -> PciAddress:
     return PciAddress.parse(text)
 
 
-def make_device(address: str = "0000:65:00.0", **fields: Any) -> PciDevice:
+def make_device(address: str = "0000:65:00.0", **fields: Any) -> PciDevice:  # noqa: ANN401 - the fields of a named tuple
     """Return an ordinary network card without driver in group 1, apart from the fields given."""
     defaults: dict[str, Any] = {
         "vendor_id": 0x8086,
@@ -64,7 +64,7 @@ def make_device(address: str = "0000:65:00.0", **fields: Any) -> PciDevice:
     return PciDevice(address=at(address), **(defaults | fields))
 
 
-def make_port(address: str, kind: PortType | None = PortType.ROOT_PORT, **fields: Any) -> PciDevice:
+def make_port(address: str, kind: PortType | None = PortType.ROOT_PORT, **fields: Any) -> PciDevice:  # noqa: ANN401 - the fields of a named tuple
     """Return a PCI Express port that isolates what is behind it, driven by pcieport."""
     defaults: dict[str, Any] = {
         "class_code": 0x060400,
@@ -76,7 +76,7 @@ def make_port(address: str, kind: PortType | None = PortType.ROOT_PORT, **fields
     return make_device(address, **(defaults | fields))
 
 
-def make_group(number: int, devices: Iterable[PciDevice], **fields: Any) -> IommuGroup:
+def make_group(number: int, devices: Iterable[PciDevice], **fields: Any) -> IommuGroup:  # noqa: ANN401 - the fields of a named tuple
     """Return a group of the devices."""
     defaults: dict[str, Any] = {
         "type": "DMA-FQ",
@@ -87,7 +87,7 @@ def make_group(number: int, devices: Iterable[PciDevice], **fields: Any) -> Iomm
     return IommuGroup(id=number, **(defaults | fields))
 
 
-def make_host(*devices: PciDevice, **fields: Any) -> Host:
+def make_host(*devices: PciDevice, **fields: Any) -> Host:  # noqa: ANN401 - the fields of a named tuple
     """Return a host with an IOMMU, a current kernel and a group for every number the devices name."""
     ordered = tuple(sorted(devices, key=lambda device: device.address))
     numbers = sorted({device.iommu_group for device in ordered if device.iommu_group is not None})

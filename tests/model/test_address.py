@@ -89,7 +89,7 @@ def test_every_accepted_spelling_becomes_the_kernels(text: str, spelled: str) ->
         "0x0000:65:00.0",
         "pci_0000_65_00_0",
         "65:00.*",
-        "٦٥:٠٠.٠",
+        "\u0666\u0665:\u0660\u0660.\u0660",
     ],
 )
 def test_anything_else_is_a_usage_error_that_shows_how_to_write_it(text: str) -> None:

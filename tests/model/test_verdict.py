@@ -11,7 +11,7 @@ from vfioctl.model.host import Unread
 from vfioctl.model.verdict import Reason, reasons_against
 
 
-def checks(address: str = "65:00.0", *, host: dict[str, Any] | None = None, **fields: Any) -> list[str]:
+def checks(address: str = "65:00.0", *, host: dict[str, Any] | None = None, **fields: Any) -> list[str]:  # noqa: ANN401 - the fields of a named tuple
     """Return the names of the checks that speak against a device with these fields."""
     device = make_device(address, **fields)
     return [reason.check for reason in reasons_against(make_host(device, **(host or {})), device)]

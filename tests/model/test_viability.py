@@ -21,7 +21,7 @@ ENDPOINT, BRIDGE, CARDBUS = Header.ENDPOINT, Header.BRIDGE, Header.CARDBUS
 UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
 
 
-def judge(*devices: PciDevice, kernel: KernelRelease | None = MODERN, **fields: Any) -> Viability:
+def judge(*devices: PciDevice, kernel: KernelRelease | None = MODERN, **fields: Any) -> Viability:  # noqa: ANN401 - the fields of a named tuple
     """Judge the first group of a host with these devices."""
     host = make_host(*devices, kernel=kernel, **fields)
     return assess(host, host.groups[0])
@@ -85,7 +85,9 @@ def test_a_member_of_another_bus_counts_too(
     judged = judge(device, kernel=kernel, groups=(group,))
     assert judged.viable is viable
     assert judged.viable_after_bind is viable
-    blocker = Blocker("808622B7:00", driver, f"{driver} uses this non-PCI member for the host")
+    blocker = Blocker(
+        "808622B7:00", driver, f"{driver} uses it for the host; vfioctl binds PCI functions only"
+    )
     assert judged.blockers == (() if viable else (blocker,))
     assert judged.blockers_after_bind == judged.blockers
 
@@ -161,21 +163,22 @@ def test_an_unknown_release_leaves_only_the_bridge_in_doubt() -> None:
     assert judged.viable_after_bind is None
     (doubt,) = judged.blockers_after_bind
     assert doubt.name == "0000:00:1e.0"
-    assert doubt.reason.endswith("for the host, if the kernel is 5.19 or newer")
+    assert doubt.reason.startswith("if the kernel is 5.19 or newer: the hotplug driver shpchp")
 
     collector = judge(make_device("00:00.7", driver="pcieport", class_code=0x080700), kernel=None)
     assert collector.viable is None
-    assert collector.blockers[0].reason == "pcieport uses it for the host, if the kernel is older than 5.19"
+    assert collector.blockers[0].reason == (
+        "if the kernel is older than 5.19: pcieport uses it for the host;"
+        " it cannot be given away: it is a root complex event collector, part of the board"
+    )
 
 
 def test_other_drivers_on_a_bridge_are_named() -> None:
-    """Not only shpchp takes a bridge."""
-    judged = judge(make_port("00:1e.0", driver="i82975x_edac"))
-    assert judged.blockers == (
-        Blocker(
-            "0000:00:1e.0", "i82975x_edac", "i82975x_edac on this bridge claims the group's DMA for the host"
-        ),
-    )
+    """Not only shpchp takes a bridge, and no bridge is ever bound (K13)."""
+    (blocker,) = judge(make_port("00:1e.0", driver="i82975x_edac")).blockers_after_bind
+    assert blocker.driver == "i82975x_edac"
+    assert blocker.reason.startswith("i82975x_edac on this bridge claims the group's DMA")
+    assert blocker.reason.endswith("bridges are never bound")
 
 
 def test_a_chipset_group_says_what_is_never_bound() -> None:

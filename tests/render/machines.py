@@ -37,13 +37,20 @@ def device(text: str, ids: str = "8086:1234", class_code: int = 0x020000, **give
         "express": True,
         "unbinding": False,
     }
-    facts |= dict.fromkeys(("mdev_types", "net_interfaces", "block_devices", "bars", "companions", "usage"), ())
+    facts |= dict.fromkeys(
+        ("mdev_types", "net_interfaces", "block_devices", "bars", "companions", "usage"), ()
+    )
     return PciDevice(**(facts | given))
 
 
 def bridge(text: str, **given: Any) -> PciDevice:
     """Return a root port that isolates what is behind it."""
-    port = {"header": Header.BRIDGE, "driver": "pcieport", "port_type": PortType.ROOT_PORT, "acs": Acs.ISOLATES}
+    port = {
+        "header": Header.BRIDGE,
+        "driver": "pcieport",
+        "port_type": PortType.ROOT_PORT,
+        "acs": Acs.ISOLATES,
+    }
     return device(text, "8086:1901", 0x060400, **(port | given))
 
 
@@ -56,7 +63,8 @@ def group(number: int, *members: PciDevice, **given: Any) -> IommuGroup:
 def host(*groups: tuple[PciDevice, ...], **given: Any) -> Host:
     """Return a host whose groups are numbered in the order given."""
     members = [
-        tuple(member._replace(iommu_group=number) for member in devices) for number, devices in enumerate(groups)
+        tuple(member._replace(iommu_group=number) for member in devices)
+        for number, devices in enumerate(groups)
     ]
     facts: dict[str, Any] = {
         "kernel": MODERN,
@@ -142,8 +150,13 @@ def workstation() -> Host:
 
 def laptop() -> Host:
     """Return a machine without an IOMMU, of which some files may not be read."""
-    devices = (device("00:02.0", "8086:5917", 0x030000, driver="i915"), device("00:14.3", "8086:a0f0", 0x028000))
-    hidden = Unread("/sys/bus/pci/devices/0000:00:02.0/config", "permission denied", devices[0].address, "express")
+    devices = (
+        device("00:02.0", "8086:5917", 0x030000, driver="i915"),
+        device("00:14.3", "8086:a0f0", 0x028000),
+    )
+    hidden = Unread(
+        "/sys/bus/pci/devices/0000:00:02.0/config", "permission denied", devices[0].address, "express"
+    )
     return Host(kernel=MODERN, iommu=False, devices=devices, groups=(), unread=(hidden,))
 
 

@@ -14,6 +14,7 @@ ENDPOINT, LEGACY_ENDPOINT, ROOT_PORT, UPSTREAM, DOWNSTREAM, PCIE_TO_PCI, INTEGRA
 _CAPABILITY = 0x40
 _EXTENDED = 0x100
 _MULTIFUNCTION = 0x80
+_REGIONS = 7
 _ACS_ON = 0x1D  # source validation, request and completion redirect, upstream forwarding
 
 
@@ -97,13 +98,13 @@ class Space(NamedTuple):
             offset += 8 if bar.wide() else 4
 
     def resource(self) -> bytes:
-        """Return the ``resource`` file: 13 regions, 17 of a bridge."""
+        """Return the ``resource`` file up to the expansion ROM; the kernel has windows and VF regions after it."""
         lines = []
         for bar in self.bars:
             lines.append((bar.start, bar.start + bar.size - 1 if bar.size else 0, bar.flags()))
             if bar.wide():
                 lines.append((0, 0, 0))
-        lines += [(0, 0, 0)] * ((13 if self.buses is None else 17) - len(lines))
+        lines += [(0, 0, 0)] * (_REGIONS - len(lines))
         return "".join(
             f"0x{start:016x} 0x{end:016x} 0x{flags:016x}\n" for start, end, flags in lines
         ).encode()

@@ -30,7 +30,9 @@ def proc_net(own: Sequence[Own], default: str | None) -> dict[str, str]:
 def _routes_v4(own: Sequence[tuple[str, IPv4Interface]], default: str | None) -> Iterable[str]:
     for name, address in own:
         if name == default:
-            yield _route_v4(name, IPv4Address(0), next(address.network.hosts()), _UP | _GATEWAY, IPv4Address(0))
+            yield _route_v4(
+                name, IPv4Address(0), next(address.network.hosts()), _UP | _GATEWAY, IPv4Address(0)
+            )
     for name, address in own:
         yield _route_v4(name, address.network.network_address, IPv4Address(0), _UP, address.netmask)
 

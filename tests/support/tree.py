@@ -262,7 +262,9 @@ class HostTree:
     def swaps(self, *sources: str) -> HostTree:
         """Say what the host swaps to."""
         head = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
-        return self.file("/proc/swaps", head + "".join(f"{name}\tpartition\t8388604\t0\t-2\n" for name in sources))
+        return self.file(
+            "/proc/swaps", head + "".join(f"{name}\tpartition\t8388604\t0\t-2\n" for name in sources)
+        )
 
     def network(self, addresses: Mapping[str, Sequence[str]], default: str | None = None) -> HostTree:
         """Give interfaces addresses (``192.0.2.7/24``), and one the default routes of their families."""
@@ -300,6 +302,13 @@ class HostTree:
     def entries(self) -> tuple[Entry, ...]:
         """Return the machine as entries, in order."""
         return complete(self._entries.values())
+
+    def content(self, path: str) -> bytes:
+        """Return what a file says."""
+        entry = self._entries[path]
+        if not isinstance(entry, File):
+            raise TypeError(path)
+        return entry.content
 
     def denied(self) -> dict[str, str]:
         """Return what the user who looks cannot read."""

@@ -71,7 +71,9 @@ class LazyGroup(click.Group):
     def short_helps(self, ctx: click.Context) -> list[tuple[str, str]]:
         """Return every command with its short help."""
         lazy = [(name, short_help) for name, (_, short_help) in self.lazy.items()]
-        return lazy + [(name, command.get_short_help_str(200)) for name, command in sorted(self.commands.items())]
+        return lazy + [
+            (name, command.get_short_help_str(200)) for name, command in sorted(self.commands.items())
+        ]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands, then arguments and options."""

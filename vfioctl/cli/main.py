@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 from click.exceptions import Abort, Exit, NoArgsIsHelpError
@@ -27,10 +27,13 @@ COMPLETION_VARIABLE = "_VFIOCTL_COMPLETE"
 _HELP_WIDTH = 100
 
 
-def main() -> NoReturn:
-    """Run the program as a process of its own."""
+def main() -> int:
+    """Run the program on the process's arguments and return its exit code."""
+    # Whoever replaced stdout called this from a program of its own, which goes on.
+    if sys.stdout is not sys.__stdout__:
+        return run(sys.argv[1:])
     # A run is short and makes few cycles: collecting them, and taking the interpreter down piece by piece,
-    # would cost more than a fifth of the start. A command that stays (watching, serving) collects again.
+    # would cost a fifth of the start. A command that stays (watching, serving) collects again.
     gc.disable()
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
@@ -134,7 +137,9 @@ def error_text(error: VfioctlError) -> str:
 
     parts = (("error: ", error.message), ("hint: ", error.hint))
     return "".join(
-        label + visible_block(text).replace("\n", "\n" + " " * len(label)) + "\n" for label, text in parts if text
+        label + visible_block(text).replace("\n", "\n" + " " * len(label)) + "\n"
+        for label, text in parts
+        if text
     )
 
 

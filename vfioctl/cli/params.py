@@ -51,6 +51,20 @@ class SelectorType(click.ParamType):
         return suggest(ctx, incomplete)
 
 
+class FilePath(click.ParamType):
+    """A file or folder to write."""
+
+    name = "file"
+
+    def shell_complete(
+        self, _ctx: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete files and folders."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
 class RootPath(click.ParamType):
     """A folder or an archive that holds a host, or the word ``sample``."""
 

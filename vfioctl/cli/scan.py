@@ -73,7 +73,7 @@ def command(
     if watch:
         from vfioctl.cli.watch import watch_devices
 
-        watch_devices(session, selectors, wide=wide, tree=tree, interval=interval, count=count)
+        watch_devices(session, selectors, (wide, tree), interval, count)
         return
     host = session.host()
     devices = selected(session, host, selectors)
@@ -88,12 +88,12 @@ def print_devices(
     """Print devices in the session's form."""
     names = session.names()
     if session.form == "json":
-        from vfioctl.render.device_document import device_documents
+        from vfioctl.render.device_document import device_texts
         from vfioctl.render.document import scan_document
 
-        session.print_document(scan_document(host, device_documents(host, devices, names)))
+        session.print_document(scan_document(host, device_texts(host, devices, names)))
         return
     from vfioctl.render.scan import View, scan_lines
 
-    view = View(session.width, wide=wide, tree=tree, verbose=session.verbose)
+    view = View(session.width, wide, tree, verbose=session.verbose, colored=session.colored)
     session.print_lines(scan_lines(host, devices, names, view))

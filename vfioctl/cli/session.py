@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from vfioctl.model.host import Host
     from vfioctl.render.document import Document
     from vfioctl.render.styled import Line
     from vfioctl.sysfs.names import Names
+    from vfioctl.sysfs.root import HostRoot
 
 DEFAULT_WIDTH = 80
 """Columns, where the terminal does not say."""
@@ -41,6 +43,8 @@ class Session:
     @property
     def colored(self) -> bool:
         """Whether a table has colours: as asked for, else on a terminal without NO_COLOR."""
+        if self.form != "table":
+            return False
         if self.color is not None:
             return self.color
         return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -50,8 +54,8 @@ class Session:
         """Whether more than the usual was asked for."""
         return self.verbosity > 0
 
-    def host(self) -> Host:
-        """Read the host.
+    def host(self, root: str | None = None) -> Host:
+        """Read a host: the one that the options name, unless a root is given.
 
         Raises:
             UsageError: the root is no host, or an archive that cannot be used.
@@ -59,15 +63,25 @@ class Session:
 
         """
         from vfioctl.sysfs.reader import read_host
+
+        with self.opened(root) as opened:
+            return read_host(opened)
+
+    @contextmanager
+    def opened(self, root: str | None = None) -> Iterator[HostRoot]:
+        """Open a root for reading, with a sign of life while that takes long; raises as `host` does."""
         from vfioctl.sysfs.root import HostRoot
 
-        if self.root == "/":
-            return read_host(HostRoot())
+        path = self.root if root is None else root
+        if path == "/" and not sys.stderr.isatty():
+            yield HostRoot()
+            return
         from vfioctl.cli.progress import progress
         from vfioctl.sysfs.archive import open_root
 
-        with progress(f"reading {self.root}", quiet=self.verbosity < 0), open_root(self.root) as opened:
-            return read_host(HostRoot(opened.base, opened.denied))
+        what = "reading this host" if path == "/" else f"reading {path}"
+        with progress(what, quiet=self.verbosity < 0), open_root(path) as found:
+            yield HostRoot(found.base, found.denied)
 
     def names(self) -> Names:
         """Open the database of vendor and device names."""
@@ -88,7 +102,7 @@ class Session:
 
     def print_lines(self, lines: Iterable[Line]) -> None:
         """Write lines to stdout, with colours where they are wanted."""
-        if self.form == "table" and self.colored:
+        if self.colored:
             from vfioctl.render.terminal import print_colored
 
             print_colored(lines, sys.stdout)
@@ -104,8 +118,8 @@ class Session:
         elif host.iommu is None:
             self.note("whether an IOMMU is at work could not be read")
 
-    def note_unread(self, host: Host) -> None:
-        """Say what could not be read, on stderr: unknown is not absent."""
+    def note_unread(self, host: Host, root: str | None = None) -> None:
+        """Say what could not be read, on stderr: unknown is not absent. A root is named if there are two."""
         if not host.unread:
             return
         shown = [f"{unread.path} ({unread.reason})" for unread in host.unread]
@@ -113,6 +127,7 @@ class Session:
             more = len(shown) - _UNREAD_SHOWN
             shown = shown[:_UNREAD_SHOWN] + ([f"and {more} more (-v lists them)"] if more > 0 else [])
         things = "1 thing" if len(host.unread) == 1 else f"{len(host.unread)} things"
+        things += f" in {root}" if root else ""
         who = " (run as root to see more)" if os.geteuid() and self.root == "/" else ""
         self.note(f"{things} could not be read{who}: {', '.join(shown)}")
 

@@ -47,10 +47,10 @@ def command(session: Session, selector: Selector) -> None:
     device = the_one(session, host, selector)
     names = session.names()
     if session.form == "json":
-        from vfioctl.render.device_document import describer
+        from vfioctl.render.device_document import device_document
         from vfioctl.render.document import document
 
-        session.print_document(document("device", device=describer(host, names)(device)))
+        session.print_document(document("device", device=device_document(host, device, names)))
     else:
         from vfioctl.render.show import show_lines
 

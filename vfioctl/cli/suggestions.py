@@ -33,36 +33,29 @@ WORDS = {
 
 def suggest(context: click.Context, incomplete: str) -> list[CompletionItem]:
     """Complete the last term of a selector; what stands before its comma is kept."""
+    from vfioctl.errors import VfioctlError
+
+    session = context.find_object(Session) or Session()
     before, comma, term = incomplete.rpartition(",")
     key, colon, value = term.partition(":")
-    root = _root(context)
-    found = _values(key, value, root) if colon and key in WORDS else _terms(term, root)
+    try:
+        with session.opened() as root:
+            found = list(_values(key, value, root) if colon and key in WORDS else _terms(term, root))
+    except VfioctlError:
+        # A TAB is no place for an error message.
+        return []
     return [CompletionItem(before + comma + text, help=visible(help_text)) for text, help_text in found]
 
 
-def _root(context: click.Context) -> HostRoot | None:
-    """Return the root to look at; an archive is too slow to open for a TAB."""
-    from vfioctl.sysfs.root import HostRoot
-
-    session = context.find_object(Session)
-    if session is None or session.root == "/":
-        return HostRoot()
-    import os
-
-    return HostRoot(session.root) if os.path.isdir(session.root) else None  # noqa: PTH112 - start-up path
-
-
-def _terms(term: str, root: HostRoot | None) -> Iterator[tuple[str, str]]:
+def _terms(term: str, root: HostRoot) -> Iterator[tuple[str, str]]:
     yield from _addresses(term, root)
     for word, meaning in WORDS.items():
         if word.startswith(term):
             yield word + ":", meaning
 
 
-def _addresses(start: str, root: HostRoot | None) -> Iterator[tuple[str, str]]:
+def _addresses(start: str, root: HostRoot) -> Iterator[tuple[str, str]]:
     """Yield addresses in the spelling that was begun, with or without the domain."""
-    if root is None:
-        return
     from vfioctl.sysfs.glance import glance
     from vfioctl.sysfs.names import load_names
 
@@ -77,7 +70,7 @@ def _addresses(start: str, root: HostRoot | None) -> Iterator[tuple[str, str]]:
                 break
 
 
-def _values(key: str, start: str, root: HostRoot | None) -> Iterator[tuple[str, str]]:
+def _values(key: str, start: str, root: HostRoot) -> Iterator[tuple[str, str]]:
     if key in {"under", "vfs-of"}:
         found = _addresses(start, root)
     else:
@@ -86,11 +79,9 @@ def _values(key: str, start: str, root: HostRoot | None) -> Iterator[tuple[str, 
         yield f"{key}:{value}", help_text
 
 
-def _known(key: str, root: HostRoot | None) -> list[str]:
+def _known(key: str, root: HostRoot) -> list[str]:
     if key == "class":
         return list(CLASS_WORDS)
-    if root is None:
-        return []
     from vfioctl.sysfs.glance import glance_drivers, glance_groups, glance_interfaces
 
     if key == "driver":

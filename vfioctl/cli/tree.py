@@ -7,9 +7,15 @@ import click
 from vfioctl.cli.command import HELP_NAMES, LazyGroup
 
 COMMANDS = {
-    "scan": ("vfioctl.cli.scan", "List every PCI device: what it is, who drives it, what the host uses it for."),
+    "scan": (
+        "vfioctl.cli.scan",
+        "List every PCI device: what it is, who drives it, what the host uses it for.",
+    ),
     "show": ("vfioctl.cli.show", "Show one device, and whether it can be passed through."),
-    "groups": ("vfioctl.cli.groups", "Explain the IOMMU groups: viable or not, because of whom, and what to type."),
+    "groups": (
+        "vfioctl.cli.groups",
+        "Explain the IOMMU groups: viable or not, because of whom, and what to type.",
+    ),
     "snapshot": ("vfioctl.cli.snapshot", "Save a host in one archive; compare two hosts."),
     "completion": ("vfioctl.cli.completion", "Print the completion script of a shell."),
 }

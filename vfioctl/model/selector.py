@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple, Self, assert_never
 
 from vfioctl.model.address import PciAddress
 from vfioctl.model.device import PhysicalFunction, VirtualFunction
-from vfioctl.model.grammar import parse_terms
 from vfioctl.model.terms import (
     TERM_KEYS,
     AddressTerm,
@@ -23,6 +22,7 @@ from vfioctl.model.terms import (
     NetTerm,
     NumaTerm,
     SlotTerm,
+    Term,
     UnderTerm,
     UsbTerm,
     VfsOfTerm,
@@ -33,9 +33,26 @@ if TYPE_CHECKING:
 
     from vfioctl.model.device import PciDevice
     from vfioctl.model.host import Host
-    from vfioctl.model.terms import Term
 
-__all__ = ["TERM_KEYS", "Selector", "select"]
+__all__ = [
+    "TERM_KEYS",
+    "AddressTerm",
+    "BlockTerm",
+    "ClassTerm",
+    "DriverTerm",
+    "GroupTerm",
+    "IdsTerm",
+    "MdevTerm",
+    "NetTerm",
+    "NumaTerm",
+    "Selector",
+    "SlotTerm",
+    "Term",
+    "UnderTerm",
+    "UsbTerm",
+    "VfsOfTerm",
+    "select",
+]
 
 
 class Selector(NamedTuple):
@@ -52,6 +69,8 @@ class Selector(NamedTuple):
             UsageError: a term is not in the grammar; the message names it and what was expected.
 
         """
+        from vfioctl.model.grammar import parse_terms  # its patterns cost more than all the rest here
+
         return cls(text, parse_terms(text))
 
     @property

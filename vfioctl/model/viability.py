@@ -143,14 +143,15 @@ def _held(host: Host, device: PciDevice, against: tuple[Reason, ...]) -> _Doubt 
     since, before = _blocks(device, modern=True), _blocks(device, modern=False)
     if host.kernel is not None:
         since = before = since if host.kernel.tracks_dma_ownership else before
-    if not since and not before:
-        return fixed and _Doubt(Blocker(str(device.address), device.driver, fixed.text), certain=True)
-    reason = _why_blocking(device)
-    if since != before and fixed is None:
-        reason += f", if the kernel is {'5.19 or newer' if since else 'older than 5.19'}"
-    elif against and not device.is_bridge:
-        reason += f"; it cannot be given away: {against[0].text}"
+    if since or before:
+        reason = _why_blocking(device, against)
+    elif fixed is not None:
+        reason = fixed.text
+    else:
+        return None
     certain = since == before or fixed is not None
+    if not certain:
+        reason = f"if the kernel is {'5.19 or newer' if since else 'older than 5.19'}: {reason}"
     return _Doubt(Blocker(str(device.address), device.driver, reason), certain=certain)
 
 
@@ -164,13 +165,15 @@ def _blocks(device: PciDevice, *, modern: bool) -> bool:
     return not device.is_bridge and device.driver != "pci-stub"
 
 
-def _why_blocking(device: PciDevice) -> str:
+def _why_blocking(device: PciDevice, against: tuple[Reason, ...]) -> str:
+    """Say what the driver does, and what nothing but releasing it would change."""
     if device.is_bridge and device.driver == "shpchp":
         return "the hotplug driver shpchp on this bridge claims the group's DMA for the host"
     if device.is_bridge:
-        return f"{device.driver} on this bridge claims the group's DMA for the host"
-    return f"{device.driver} uses it for the host"
+        return f"{device.driver} on this bridge claims the group's DMA for the host; bridges are never bound"
+    reason = f"{device.driver} uses it for the host"
+    return f"{reason}; it cannot be given away: {against[0].text}" if against else reason
 
 
 def _why_other(other: OtherMember) -> str:
-    return f"{other.driver} uses this non-PCI member for the host"
+    return f"{other.driver} uses it for the host; vfioctl binds PCI functions only"

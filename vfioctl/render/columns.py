@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from vfioctl.render.styled import fitted, width_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from vfioctl.render.styled import Line, Piece
+    from vfioctl.render.styled import Line
 
 GAP = "  "
 
@@ -24,20 +24,37 @@ class Column(NamedTuple):
     """Whether numbers in it are aligned at the right."""
 
 
-def lay_out(columns: Sequence[Column], rows: Sequence[Sequence[Piece]], width: int | None) -> Iterator[Line]:
-    """Yield a line of titles and one line per row; without a width, nothing is shortened."""
+def lay_out(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    *,
+    width: int | None = None,
+    styles: Iterable[Sequence[str]] | None = None,
+) -> Iterator[Line]:
+    """Yield a line of titles and one line per row; without a width, nothing is shortened.
+
+    Without styles a line is one piece: thousands of rows are formatted by one template.
+    """
     widths = _widths(columns, rows)
     if width is not None:
         widths = _squeezed(columns, widths, width)
-    yield _line(columns, widths, [(column.title, "title") for column in columns])
-    for row in rows:
-        yield _line(columns, widths, row)
+    titles = [column.title for column in columns]
+    if styles is None:
+        template = _template(columns, widths)
+        for row in (titles, *rows):
+            fits = all(map(int.__le__, map(len, row), widths)) and "".join(row).isascii()
+            yield [(template % tuple(row), "")] if fits else [("".join(_cells(columns, widths, row)), "")]
+        return
+    yield [(cell, "title") for cell in _cells(columns, widths, titles)]
+    for row, names in zip(rows, styles, strict=True):
+        yield list(zip(_cells(columns, widths, row), names, strict=True))
 
 
-def _widths(columns: Sequence[Column], rows: Sequence[Sequence[Piece]]) -> list[int]:
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    by_column = list(zip(*rows, strict=True)) or [()] * len(columns)
     return [
-        max(width_of(column.title), max((width_of(row[index][0]) for row in rows), default=0))
-        for index, column in enumerate(columns)
+        max(len(column.title), max(map(len if "".join(cells).isascii() else width_of, cells), default=0))
+        for column, cells in zip(columns, by_column, strict=True)
     ]
 
 
@@ -58,15 +75,18 @@ def _squeezed(columns: Sequence[Column], widths: list[int], width: int) -> list[
     return widths
 
 
-def _line(columns: Sequence[Column], widths: Sequence[int], row: Sequence[Piece]) -> Line:
-    pieces: list[Piece] = []
+def _template(columns: Sequence[Column], widths: Sequence[int]) -> str:
+    cells = [f"%{'' if column.right else '-'}{width}s" for column, width in zip(columns, widths, strict=True)]
+    return GAP.join(cells)
+
+
+def _cells(columns: Sequence[Column], widths: Sequence[int], row: Sequence[str]) -> Iterator[str]:
+    """Yield the cells of a row, shortened and padded, each but the last with the gap behind it."""
     last = len(columns) - 1
-    for index, (text, style) in enumerate(row):
-        shown = fitted(text, widths[index]) if len(text) > widths[index] or not text.isascii() else text
+    for index, text in enumerate(row):
+        shown = text if text.isascii() and len(text) <= widths[index] else fitted(text, widths[index])
         padding = " " * (widths[index] - width_of(shown))
         if columns[index].right:
-            shown = padding + shown
-        elif index != last:
-            shown += padding
-        pieces.append((shown if index == last else shown + GAP, style))
-    return pieces
+            yield padding + shown + (GAP if index != last else "")
+        else:
+            yield shown if index == last else shown + padding + GAP

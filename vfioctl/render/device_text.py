@@ -46,26 +46,41 @@ _WITHOUT_SUBJECT = {UsageKind.CONSOLE, UsageKind.MDEV}
 
 def ids_text(device: PciDevice) -> str:
     """Return vendor and device id as ``lspci -nn`` and the kernel's parameters write them."""
-    return f"{device.vendor_id:04x}:{device.device_id:04x}"
+    return "%04x:%04x" % (device.vendor_id, device.device_id)  # noqa: UP031 - faster than an f-string here
 
 
-def device_name(device: PciDevice, names: Names) -> str:
-    """Return the device's own name, or the best that is known."""
-    name = names.device(device.vendor_id, device.device_id)
-    if name:
-        return visible(name)
-    vendor = names.vendor(device.vendor_id)
-    if vendor:
-        return f"{visible(vendor)} device {device.device_id:04x}"
-    return visible(names.class_name(device.class_code) or NONE)
+class Namer:
+    """What devices are called; each name is made once, since hosts have many devices of few kinds."""
 
+    def __init__(self, names: Names, *, with_vendor: bool = False) -> None:
+        """Look names up in a database; with the vendor's before the device's, as ``lspci`` does."""
+        self._names = names
+        self._with_vendor = with_vendor
+        self._known: dict[tuple[int, int, int], str] = {}
+        self._words: dict[int, str] = {}
 
-def full_name(device: PciDevice, names: Names) -> str:
-    """Return the vendor's and the device's name, as ``lspci`` does."""
-    vendor, name = names.vendor(device.vendor_id), names.device(device.vendor_id, device.device_id)
-    if vendor and name:
-        return visible(f"{vendor} {name}")
-    return device_name(device, names)
+    def name(self, device: PciDevice) -> str:
+        """Return the device's own name, or the best that is known."""
+        key = (device.vendor_id, device.device_id, device.class_code)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = visible(self._look_up(*key))
+        return found
+
+    def word(self, device: PciDevice) -> str:
+        """Return the word for the device's class."""
+        found = self._words.get(device.class_code)
+        if found is None:
+            found = self._words[device.class_code] = device.word
+        return found
+
+    def _look_up(self, vendor_id: int, device_id: int, class_code: int) -> str:
+        vendor, name = self._names.vendor(vendor_id), self._names.device(vendor_id, device_id)
+        if name:
+            return f"{vendor} {name}" if self._with_vendor and vendor else name
+        if vendor:
+            return f"{vendor} device {device_id:04x}"
+        return self._names.class_name(class_code) or NONE
 
 
 def state(device: PciDevice) -> Piece:
@@ -74,10 +89,9 @@ def state(device: PciDevice) -> Piece:
         return "does not answer", "bad"
     if device.unbinding:
         return "unbind is waiting", "bad"
-    summary = use_summary(device.usage)
-    if summary:
-        return summary, "warn"
-    return NONE, "faint"
+    if not device.usage:
+        return NONE, "faint"
+    return use_summary(device.usage), "warn"
 
 
 def use_summary(usage: tuple[Usage, ...]) -> str:

@@ -17,20 +17,34 @@ SCHEMA = 1
 """The number that changes when a key changes its meaning."""
 
 # ASCII only: bytes that were not UTF-8 and characters that steer a terminal are escaped by JSON itself.
-_encode = JSONEncoder().encode
+encode = JSONEncoder().encode
+"""Encode a value on one line."""
+
+
+class Encoded(tuple[str, ...]):
+    """A list whose members are JSON already."""
+
+    __slots__ = ()
 
 
 def document_text(document: Document) -> str:
     """Encode a document on one line, except that a list of objects has one object per line."""
-    members = (f"{_encode(key)}: {_value_text(value)}" for key, value in document.items())
+    members = (f"{encode(key)}: {_value_text(value)}" for key, value in document.items())
     # DEL is the one control character that JSON leaves alone.
     return f"{{{', '.join(members)}}}".replace("\x7f", "\\u007f")
 
 
 def _value_text(value: object) -> str:
+    if isinstance(value, Encoded):
+        return _lines(value)
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "[\n" + ",\n".join(map(_encode, value)) + "\n]"
-    return _encode(value)
+        return _lines(map(encode, value))
+    return encode(value)
+
+
+def _lines(members: Iterable[str]) -> str:
+    text = ",\n".join(members)
+    return f"[\n{text}\n]" if text else "[]"
 
 
 def document(kind: str, **members: object) -> Document:
@@ -54,9 +68,9 @@ def host_facts(host: Host) -> Document:
     }
 
 
-def scan_document(host: Host, devices: Iterable[Document]) -> Document:
-    """Describe a host and some of its devices, each given as its own document."""
-    return document("scan", host=host_facts(host), devices=list(devices), unreadable=unreadable(host))
+def scan_document(host: Host, devices: Iterable[str]) -> Document:
+    """Describe a host and some of its devices, which are given as JSON."""
+    return document("scan", host=host_facts(host), devices=Encoded(devices), unreadable=unreadable(host))
 
 
 def unreadable(host: Host) -> list[Document]:

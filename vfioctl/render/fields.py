@@ -19,13 +19,12 @@ LABEL = 12
 def field(
     label: str, texts: Iterable[str], *, width: int | None, indent: int = 2, style: str = ""
 ) -> Iterator[Line]:
-    """Yield lines for a label and its texts, each text on lines of its own."""
+    """Yield lines for a label and its texts, each text on lines of its own; an empty label takes no room."""
     margin = " " * indent
-    room = None if width is None else width - indent - LABEL
-    first = True
+    head = f"{label:<{LABEL}}" if label else ""
+    room = None if width is None else width - indent - len(head)
     for text in texts:
         shown = visible(text)
         for line in [shown] if room is None else wrapped(shown, room):
-            head = label if first else ""
-            yield [(margin, ""), (f"{head:<{LABEL}}", "faint"), (line, style)]
-            first = False
+            yield [(margin, ""), (head, "faint"), (line, style)]
+            head = " " * len(head)

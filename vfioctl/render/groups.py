@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vfioctl.model.together import why_together
+from vfioctl.model.usage import UsageKind
 from vfioctl.render.columns import Column, lay_out
-from vfioctl.render.device_text import NONE, device_name
+from vfioctl.render.device_text import NONE, Namer
 from vfioctl.render.fields import field
 from vfioctl.render.outlook import Outlook, outlook
 from vfioctl.render.text import visible
@@ -28,6 +29,7 @@ _COLUMNS = (
     Column("STATE"),
     Column("NAME", least=14),
 )
+_HELD = {UsageKind.VM, UsageKind.PROCESS}
 _TOTALS = ("viable", "viable after bind", "not viable", "not for a VM", "unknown", "stays with the host")
 
 
@@ -36,11 +38,14 @@ def groups_lines(
 ) -> Iterator[Line]:
     """Yield an explanation of every group, and a line that counts them."""
     outlooks = [outlook(host, group) for group in groups]
+    namer = Namer(names)
     rows: list[list[Piece]] = []
     for group, prospects in zip(groups, outlooks, strict=True):
-        rows += [_member(member, prospects, names) for member in host.members(group)]
+        rows += [_member(member, prospects, namer) for member in host.members(group)]
         rows += [_other(other, prospects) for other in group.other_members]
-    lines = lay_out(_COLUMNS, rows, width)
+    texts = [[text for text, _ in row] for row in rows]
+    styles = [[style for _, style in row] for row in rows]
+    lines = lay_out(_COLUMNS, texts, width=width, styles=styles)
     next(lines)
     for group, prospects in zip(groups, outlooks, strict=True):
         yield _title(group, prospects)
@@ -58,7 +63,7 @@ def _title(group: IommuGroup, prospects: Outlook) -> Line:
     return title
 
 
-def _member(member: PciDevice, prospects: Outlook, names: Names) -> list[Piece]:
+def _member(member: PciDevice, prospects: Outlook, namer: Namer) -> list[Piece]:
     blocks = any(blocker.name == str(member.address) for blocker in prospects.judged.blockers)
     plain = "faint" if member.is_bridge and not blocks else ""
     state: Piece = ("blocks", prospects.style) if blocks else (NONE, "faint")
@@ -71,10 +76,10 @@ def _member(member: PciDevice, prospects: Outlook, names: Names) -> list[Piece]:
     return [
         ("", ""),
         (str(member.address), plain),
-        (member.word, plain),
+        (namer.word(member), plain),
         (visible(member.driver or NONE), "good" if member.on_vfio else plain),
         state,
-        (device_name(member, names), plain),
+        (namer.name(member), plain),
     ]
 
 
@@ -95,6 +100,14 @@ def _explanation(
 ) -> Iterator[Line]:
     yield from field("because", prospects.why, width=width)
     yield from next_step(prospects, width=width)
+    holders = [
+        use.detail
+        for member in host.members(group)
+        if member.on_vfio
+        for use in member.usage
+        if use.kind in _HELD
+    ]
+    yield from field("in use", dict.fromkeys(holders), width=width)
     together = why_together(host, group) if prospects.style != "faint" or verbose else ()
     yield from field("together", together, width=width)
     regions = [
@@ -138,4 +151,6 @@ def no_groups_lines(host: Host, *, width: int | None) -> Iterator[Line]:
         "in a virtual machine: give it a virtual IOMMU",
     ]
     yield from field("what to do", steps, width=width)
-    yield from field("look at", ["dmesg | grep -i -e DMAR -e AMD-Vi -e IOMMU -e smmu"], width=None, style="command")
+    yield from field(
+        "look at", ["dmesg | grep -i -e DMAR -e AMD-Vi -e IOMMU -e smmu"], width=None, style="command"
+    )

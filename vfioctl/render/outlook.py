@@ -33,19 +33,19 @@ class Outlook(NamedTuple):
     judged: Viability
 
 
-def outlook(host: Host, group: IommuGroup) -> Outlook:
-    """Judge a group and put it into words."""
+def outlook(host: Host, group: IommuGroup, asked: PciAddress | None = None) -> Outlook:
+    """Judge a group and put it into words; the command names the member that was asked about, if it can."""
     judged = assess(host, group)
     members = host.members(group)
     if not any(_can_be_given(host, member) for member in members):
         return _kept(host, members, judged)
     if judged.viable:
-        return _viable(members, judged)
+        return _viable(members, judged, asked)
     if judged.viable_after_bind is None:
         return Outlook("unknown", "unknown", tuple(_unknowns(host, group)), None, judged.bind, judged)
     if judged.viable is None:
         return Outlook("unknown", "unknown", tuple(_unknowns(host, group)), None, (), judged)
-    return _blocked(host, members, judged)
+    return _blocked(host, members, judged, asked)
 
 
 def _can_be_given(host: Host, member: PciDevice) -> bool:
@@ -59,27 +59,32 @@ def _kept(host: Host, members: tuple[PciDevice, ...], judged: Viability) -> Outl
     if own or not members:
         return Outlook("stays with the host", "faint", (), None, (), judged)
     why = tuple(
-        f"{member.address}: {reason.text}" for member, reason in reasons if reason.check not in {"bridge", "board"}
+        f"{member.address}: {reason.text}"
+        for member, reason in reasons
+        if reason.check not in {"bridge", "board"}
     )
     return Outlook("not for a VM", "bad", why, None, (), judged)
 
 
-def _viable(members: tuple[PciDevice, ...], judged: Viability) -> Outlook:
+def _viable(members: tuple[PciDevice, ...], judged: Viability, asked: PciAddress | None) -> Outlook:
     if any(member.on_vfio for member in members):
         return Outlook("viable", "good", (), None, (), judged)
     why = ("nobody uses it, and no device of it is on a vfio driver yet",)
-    return Outlook("viable", "good", why, _bind_command(judged.bind[0], release=False), judged.bind, judged)
+    command = _bind_command(members, judged, asked, release=False)
+    return Outlook("viable", "good", why, command, judged.bind, judged)
 
 
-def _blocked(host: Host, members: tuple[PciDevice, ...], judged: Viability) -> Outlook:
+def _blocked(
+    host: Host, members: tuple[PciDevice, ...], judged: Viability, asked: PciAddress | None
+) -> Outlook:
     lasting = [blocker for blocker in judged.blockers_after_bind if blocker.driver != RELEASABLE]
     why = tuple(f"{blocker.name}: {blocker.reason}" for blocker in judged.blockers)
     if lasting:
         why = tuple(_why_lasting(host, blocker) for blocker in lasting)
         return Outlook("not viable", "bad", why, None, (), judged)
     release = bool(judged.blockers_after_bind)
-    target = next(iter(judged.bind), None) or next(member.address for member in members if member.on_vfio)
-    return Outlook("viable after bind", "warn", why, _bind_command(target, release=release), judged.bind, judged)
+    command = _bind_command(members, judged, asked, release=release)
+    return Outlook("viable after bind", "warn", why, command, judged.bind, judged)
 
 
 def _why_lasting(host: Host, blocker: Blocker) -> str:
@@ -89,8 +94,12 @@ def _why_lasting(host: Host, blocker: Blocker) -> str:
     return f"{blocker.name}: {blocker.reason}{stays}"
 
 
-def _bind_command(address: PciAddress, *, release: bool) -> str:
+def _bind_command(
+    members: tuple[PciDevice, ...], judged: Viability, asked: PciAddress | None, *, release: bool
+) -> str:
     # One address stands for its whole group.
+    possible = [*judged.bind, *(member.address for member in members if member.on_vfio)]
+    address = asked if asked in possible else possible[0]
     return f"vfioctl bind {'--release-shpchp ' if release else ''}{address}"
 
 

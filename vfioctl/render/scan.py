@@ -6,22 +6,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vfioctl.model.verdict import reasons_against
 from vfioctl.render.columns import Column, lay_out
-from vfioctl.render.device_text import NONE, device_name, full_name, ids_text, state
+from vfioctl.render.device_text import NONE, Namer, ids_text, state
 from vfioctl.render.text import visible
 from vfioctl.render.topology import branches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from vfioctl.model.device import PciDevice
     from vfioctl.model.host import Host
-    from vfioctl.render.styled import Line, Piece
+    from vfioctl.render.styled import Line
     from vfioctl.sysfs.names import Names
 
 NARROW = 100
 """Below this width the ids are left out, so that names stay readable."""
 
 _INDENT = " " * 14
+
+_ADDRESS, _CLASS, _ID, _DRIVER = Column("ADDRESS"), Column("CLASS"), Column("ID"), Column("DRIVER", least=10)
+_GROUP, _USED_FOR, _NAME = Column("GROUP", right=True), Column("USED FOR", least=12), Column("NAME", least=14)
+_WIDE = (Column("NUMA", right=True), Column("SUBSYSTEM"), Column("OVERRIDE"), Column("SLOT"))
 
 
 class View(NamedTuple):
@@ -32,70 +36,75 @@ class View(NamedTuple):
     wide: bool = False
     tree: bool = False
     verbose: bool = False
+    colored: bool = False
 
 
 def scan_lines(host: Host, devices: Sequence[PciDevice], names: Names, view: View) -> Iterator[Line]:
     """Yield the list of devices."""
-    placed = branches(host, devices) if view.tree else (("", device) for device in devices)
-    labelled = [(label, device) for label, device in placed]
-    columns = _columns(view)
-    titles = [column.title for column in columns]
-    rows: list[list[Piece]] = []
-    for label, device in labelled:
-        cells = _cells(device, names, label, wide=view.wide) if device else {"ADDRESS": (label, "faint")}
-        rows.append([cells.get(title, ("", "")) for title in titles])
-    lines = lay_out(columns, rows, None if view.wide else view.width)
+    placed: list[tuple[str, PciDevice | None]]
+    placed = list(branches(host, devices)) if view.tree else [("", device) for device in devices]
+    columns, cells = _layout(names, view)
+    empty = [""] * (len(columns) - 1)
+    rows = [cells(label, device) if device else (label, *empty) for label, device in placed]
+    styles = (_styles(columns, device) for _, device in placed) if view.colored else None
+    lines = lay_out(columns, rows, width=None if view.wide else view.width, styles=styles)
     yield next(lines)
-    for (_, device), line in zip(labelled, lines, strict=True):
+    for (_, device), line in zip(placed, lines, strict=True):
         yield line
         if view.verbose and device:
             yield from _details(host, device)
 
 
-def _columns(view: View) -> list[Column]:
-    columns = [
-        Column("ADDRESS"),
-        Column("CLASS"),
-        Column("ID"),
-        Column("DRIVER", least=10),
-        Column("GROUP", right=True),
-        Column("USED FOR", least=12),
-        Column("NAME", least=14),
-    ]
+def _layout(names: Names, view: View) -> tuple[list[Column], Callable[[str, PciDevice], tuple[str, ...]]]:
+    """Return the columns that suit the view, and a function that fills them."""
+    namer = Namer(names, with_vendor=view.wide)
     if view.wide:
-        columns[5:5] = [Column("NUMA", right=True), Column("SUBSYSTEM"), Column("OVERRIDE"), Column("SLOT")]
+        columns = [_ADDRESS, _CLASS, _ID, _DRIVER, _GROUP, *_WIDE, _USED_FOR, _NAME]
+
+        def fill(label: str, device: PciDevice) -> tuple[str, ...]:
+            first, last = _first(label, device, namer), (state(device)[0], namer.name(device))
+            return (*first[:2], ids_text(device), *first[2:], *_more(device), *last)
+
     elif view.width is not None and view.width < NARROW:
-        del columns[2]
-    return columns
+        columns = [_ADDRESS, _CLASS, _DRIVER, _GROUP, _USED_FOR, _NAME]
+
+        def fill(label: str, device: PciDevice) -> tuple[str, ...]:
+            return (*_first(label, device, namer), state(device)[0], namer.name(device))
+
+    else:
+        columns = [_ADDRESS, _CLASS, _ID, _DRIVER, _GROUP, _USED_FOR, _NAME]
+
+        def fill(label: str, device: PciDevice) -> tuple[str, ...]:
+            address, word, driver, group = _first(label, device, namer)
+            return address, word, ids_text(device), driver, group, state(device)[0], namer.name(device)
+
+    return columns, fill
 
 
-def _cells(device: PciDevice, names: Names, label: str, *, wide: bool) -> dict[str, Piece]:
+def _first(label: str, device: PciDevice, namer: Namer) -> tuple[str, str, str, str]:
+    group = device.iommu_group
+    return (
+        f"{label}{device.address}",
+        namer.word(device),
+        visible(device.driver) if device.driver else NONE,
+        NONE if group is None else str(group),
+    )
+
+
+def _more(device: PciDevice) -> tuple[str, str, str, str]:
+    subsystem = NONE
+    if device.subsystem_vendor_id is not None and device.subsystem_device_id is not None:
+        subsystem = f"{device.subsystem_vendor_id:04x}:{device.subsystem_device_id:04x}"
+    numa = NONE if device.numa_node is None else str(device.numa_node)
+    return numa, subsystem, visible(device.driver_override or NONE), visible(device.physical_slot or NONE)
+
+
+def _styles(columns: Sequence[Column], device: PciDevice | None) -> list[str]:
+    if device is None:
+        return ["faint"] * len(columns)
     plain = "faint" if device.is_bridge else ""
-    cells = {
-        "ADDRESS": (f"{label}{device.address}", plain),
-        "CLASS": (device.word, plain),
-        "ID": (ids_text(device), plain),
-        "DRIVER": (visible(device.driver or NONE), "good" if device.on_vfio else plain),
-        "GROUP": (_number(device.iommu_group), plain),
-        "USED FOR": state(device),
-        "NAME": ((full_name if wide else device_name)(device, names), plain),
-    }
-    if wide:
-        cells["NUMA"] = (_number(device.numa_node), plain)
-        cells["SUBSYSTEM"] = (_subsystem(device), plain)
-        cells["OVERRIDE"] = (visible(device.driver_override or NONE), plain)
-        cells["SLOT"] = (visible(device.physical_slot or NONE), plain)
-    return cells
-
-
-def _number(number: int | None) -> str:
-    return NONE if number is None else str(number)
-
-
-def _subsystem(device: PciDevice) -> str:
-    if device.subsystem_vendor_id is None or device.subsystem_device_id is None:
-        return NONE
-    return f"{device.subsystem_vendor_id:04x}:{device.subsystem_device_id:04x}"
+    special = {_DRIVER: "good" if device.on_vfio else plain, _USED_FOR: state(device)[1]}
+    return [special.get(column, plain) for column in columns]
 
 
 def _details(host: Host, device: PciDevice) -> Iterable[Line]:

@@ -8,11 +8,10 @@ from vfioctl.model.device import PhysicalFunction, VirtualFunction
 from vfioctl.model.together import why_together
 from vfioctl.model.usage import UsageKind
 from vfioctl.model.verdict import reasons_against
-from vfioctl.render.device_text import NONE, device_name
+from vfioctl.render.device_text import NONE, Namer
 from vfioctl.render.fields import field
 from vfioctl.render.groups import next_step
 from vfioctl.render.outlook import Outlook, outlook
-from vfioctl.render.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +26,7 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 def show_lines(host: Host, device: PciDevice, names: Names, *, width: int | None) -> Iterator[Line]:
     """Yield everything about a device."""
-    yield [(str(device.address), "strong"), (f"  {device_name(device, names)}", "")]
+    yield [(str(device.address), "strong"), (f"  {Namer(names).name(device)}", "")]
     yield []
     yield from _verdict(host, device, width=width)
     for title, facts in (
@@ -35,7 +34,7 @@ def show_lines(host: Host, device: PciDevice, names: Names, *, width: int | None
         ("where it is", _place(host, device)),
         ("who has it", _holders(host, device)),
         ("what it can", _abilities(device)),
-        ("unknown", _unknown(host, device)),
+        ("not known", _unknown(host, device)),
     ):
         lines = [line for label, *texts in facts for line in field(label, texts, width=width)]
         if lines:
@@ -47,7 +46,7 @@ def show_lines(host: Host, device: PciDevice, names: Names, *, width: int | None
 def _verdict(host: Host, device: PciDevice, *, width: int | None) -> Iterator[Line]:
     reasons = reasons_against(host, device)
     group = host.group_of(device)
-    prospects = outlook(host, group) if group else None
+    prospects = outlook(host, group, device.address) if group else None
     answer, style, because = _answer(device, [reason.text for reason in reasons], prospects)
     yield [("can be passed through: ", "strong"), (answer, style)]
     yield from field("because", because, width=width)
@@ -61,7 +60,11 @@ def _answer(device: PciDevice, reasons: list[str], prospects: Outlook | None) ->
     if prospects is None:
         return "unknown", "unknown", ["its IOMMU group could not be read"]
     if any(use.kind is UsageKind.VM for use in device.usage):
-        return "yes, and a VM has it now", "good", [use.detail for use in device.usage if use.kind is UsageKind.VM]
+        return (
+            "yes, and a VM has it now",
+            "good",
+            [use.detail for use in device.usage if use.kind is UsageKind.VM],
+        )
     if prospects.word == "viable":
         ready = "yes, it is ready" if device.on_vfio else "yes, once it is bound"
         return ready, "good", list(prospects.why) if not device.on_vfio else []
@@ -127,7 +130,7 @@ def _holders(host: Host, device: PciDevice) -> Iterator[tuple[str, ...]]:
 
 
 def _abilities(device: PciDevice) -> Iterator[tuple[str, ...]]:
-    yield "resets by", " ".join(device.reset_methods) or "nothing of its own"
+    yield "resets by", " ".join(device.reset_methods) or "no method is known"
     if device.power_state:
         yield "power", device.power_state
     match device.sriov:
@@ -163,6 +166,7 @@ def _bar_text(bar: Bar) -> str:
 
 
 def _unknown(host: Host, device: PciDevice) -> Iterator[tuple[str, ...]]:
+    """Yield what could not be read of the device, and of the host as far as it may concern the device."""
     for unread in host.unread:
-        if unread.address == device.address:
-            yield visible(unread.field or unread.path), unread.reason
+        if unread.address in {device.address, None}:
+            yield "", f"{unread.field or unread.path}: {unread.reason}"

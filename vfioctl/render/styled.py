@@ -24,16 +24,14 @@ def width_of(text: str) -> int:
         return len(text)
     from unicodedata import combining, east_asian_width
 
-    return sum(
-        0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1 for letter in text
-    )
+    return sum(0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def fitted(text: str, width: int) -> str:
     """Shorten a text to a width; an ellipsis shows that there was more."""
     if width_of(text) <= width:
         return text
-    kept = text[:max(width, 0)]
+    kept = text[: max(width, 0)]
     while kept and width_of(kept) > width - 1:
         kept = kept[:-1]
     return kept.rstrip() + "…" if width > 0 else ""

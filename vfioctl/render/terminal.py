@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from typing import IO, TYPE_CHECKING
 
 from rich.console import Console
@@ -28,14 +30,14 @@ STYLES = {
 """Every style by its name; the eight colours that a terminal's own palette decides."""
 
 
-def console_for(stream: IO[str]) -> Console:
+def console_for(stream: IO[str], *, colored: bool = True) -> Console:
     """Make a console that writes colours and changes nothing: no markup, no emoji, no highlighting."""
     return Console(
         file=stream,
         force_terminal=True,
         # What the environment says would win over --color otherwise.
-        no_color=False,
-        color_system="standard",
+        no_color=not colored,
+        color_system="standard" if colored else None,
         markup=False,
         emoji=False,
         highlight=False,
@@ -48,8 +50,9 @@ def text_of(lines: Iterable[Line]) -> Text:
     """Put lines together as one text."""
     text = Text(no_wrap=True, overflow="ignore", end="")
     for line in lines:
-        for piece, style in line:
-            text.append(piece, style or None)
+        # Neighbours of one style are one piece: fewer escape sequences, and half the time.
+        for style, pieces in groupby(line, key=itemgetter(1)):
+            text.append("".join(piece for piece, _ in pieces), style or None)
         text.append("\n")
     return text
 

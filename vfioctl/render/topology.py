@@ -47,6 +47,8 @@ def _below(
     seen: set[PciAddress],
 ) -> Iterator[tuple[str, PciDevice]]:
     for device in siblings:
+        if device.address in seen:
+            continue
         seen.add(device.address)
         last = device is siblings[-1]
         yield trunk + ("└─ " if last else "├─ "), device

@@ -56,7 +56,7 @@ class Surroundings(NamedTuple):
 def make_device(address: PciAddress, path: str, facts: Probe, around: Surroundings) -> PciDevice:
     """Make a device from its own facts, its place in the device tree and its surroundings."""
     vendor, device, subsystem_vendor, subsystem_device, class_code = facts.ids
-    header_type, alive, port_type, acs = facts.config
+    header_type, alive, port_type, acs, _ = facts.config
     # Bridges have no subsystem ids; the kernel prints zeros.
     has_subsystem = bool(subsystem_vendor or subsystem_device)
     return PciDevice(

@@ -74,6 +74,7 @@ class Files:
     def folder(self, path: str) -> OpenFolder:
         """Open a folder to read several of its attributes."""
         if self._denied:
+            self._check(path)
             return CheckedFolder(self._prefix + path, path, self._denied)
         return OpenFolder(self._prefix + path)
 
@@ -136,7 +137,9 @@ class Attributes:
 
     def lines(self, path: str) -> list[str]:
         """Return a file's lines; none when it cannot be read."""
-        return (self.text(path) or "").splitlines()
+        text = self.text(path)
+        # Only this one ends a line: a mount point may hold what str.splitlines takes for an end.
+        return text.split("\n") if text else []
 
     def names(self, path: str, keep: Callable[[str], bool] | None = None) -> list[str]:
         """Return what a folder contains, sorted; nothing when it cannot be read."""

@@ -76,13 +76,18 @@ def read_vfio_nodes(attributes: Attributes) -> VfioNodes:
     cdevs: dict[PciAddress, str] = {}
     functions: dict[PciAddress, str] = {}
     for name, path, address in class_members(attributes, root.VFIO_DEVICES):
-        if address is None:
+        # ".../0000:01:00.0/vfio-dev/vfio0"; that of a mediated device sits one step deeper, below its UUID.
+        if address is None or _name_above(path, "/vfio-dev/") != address:
             continue
         functions[address] = name
         # The `dev` attribute is there only where the kernel has CONFIG_VFIO_DEVICE_CDEV (K27).
         if attributes.names(path, "dev".__eq__):
             cdevs[address] = f"{root.VFIO_DEVICE_NODES}/{name}"
     return VfioNodes(groups, cdevs, functions)
+
+
+def _name_above(path: str, folder: str) -> PciAddress | None:
+    return PciAddress.from_name(path.partition(folder)[0].rpartition("/")[2])
 
 
 def read_slots(attributes: Attributes) -> dict[tuple[int, int, int], str]:

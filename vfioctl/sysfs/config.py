@@ -14,6 +14,8 @@ _BRIDGE_CLASS = 0x06
 _STATUS_HIGH = 0x06
 _HAS_CAPABILITIES = 0x10
 _HEADER_TYPE = 0x0E
+_REVISION = 0x08
+_NO_VENDOR = b"\xff\xff"
 _CAPABILITY_POINTER = 0x34
 _PCI_EXPRESS = 0x10
 _CAPABILITY_AREA = 256
@@ -34,6 +36,7 @@ class Config(NamedTuple):
     """The device/port type field of the PCI Express capability."""
     acs: str | None = None
     """``isolates``, ``incomplete`` or ``absent``; for bridges only."""
+    revision: int | None = None
 
 
 def read_config(header: bytes, read: Callable[[int, int], bytes], base_class: int) -> Config:
@@ -45,12 +48,13 @@ def read_config(header: bytes, read: Callable[[int, int], bytes], base_class: in
     if header.count(0xFF) == len(header):
         return Config(alive=False)
     kind = header[_HEADER_TYPE] & 0x7F
+    revision = None if header[:2] == _NO_VENDOR else header[_REVISION]
     if base_class != _BRIDGE_CLASS or not header[_STATUS_HIGH] & _HAS_CAPABILITIES:
-        return Config(kind, alive=True)
+        return Config(kind, alive=True, revision=revision)
     port_type = _port_type(read(_CAPABILITY_AREA - CONFIG_HEADER, CONFIG_HEADER), header[_CAPABILITY_POINTER])
     if port_type is None:
-        return Config(kind, alive=True)
-    return Config(kind, alive=True, port_type=port_type, acs=_acs(read))
+        return Config(kind, alive=True, revision=revision)
+    return Config(kind, alive=True, port_type=port_type, acs=_acs(read), revision=revision)
 
 
 def _port_type(area: bytes, pointer: int) -> int | None:

@@ -16,20 +16,31 @@ if TYPE_CHECKING:
     from vfioctl.sysfs.probe import Probe
 
 # Names under which the firmware's framebuffer reserves memory, by driver and kernel (K47).
-_FIRMWARE_FRAMEBUFFERS = ("BOOTFB", "efifb", "simplefb", "simpledrm", "simple-framebuffer", "vesafb")
+_FIRMWARE_FRAMEBUFFERS = (
+    "BOOTFB",
+    "efidrm",
+    "efifb",
+    "simple-framebuffer",
+    "simpledrm",
+    "simplefb",
+    "vesadrm",
+    "vesafb",
+)
 _LINE = re.compile(r"\s*([0-9a-f]+)-([0-9a-f]+) : (.+)")
 _DISPLAY_CLASS = 0x03
 _MEMORY = 0x200
 
 
 def firmware_framebuffers(attributes: Attributes) -> tuple[tuple[int, int, str], ...]:
-    """Return the memory of the firmware's framebuffers; other users than root see only zeros (K31)."""
+    """Return the memory of the firmware's framebuffers; where it is hidden (K31), that is noted."""
     found = []
     for line in attributes.lines(root.IO_MEMORY):
         if line.endswith(_FIRMWARE_FRAMEBUFFERS) and (match := _LINE.fullmatch(line)):
             start, end = int(match[1], 16), int(match[2], 16)
             if end:
                 found.append((start, end, match[3]))
+            else:
+                attributes.unread[root.IO_MEMORY] = "its addresses read as zeros (run as root to see them)"
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ children share the work.
 
 from __future__ import annotations
 
+import gc
 import marshal
 import os
 import signal
@@ -58,12 +59,12 @@ def gather(
     from mmap import mmap
 
     results: list[Result | None] = [None] * len(jobs)
-    share = -(-len(jobs) // processes) or 1
     with mmap(-1, _INDEX_BYTES * processes) as progress:
         team = _Team(jobs, work, progress, results)
         try:
-            for slot, start in enumerate(range(0, len(jobs), share)):
-                team.start(slot, list(range(start, min(start + share, len(jobs)))))
+            for slot in range(processes):
+                # Dealt out like cards: what lies together in the list costs alike.
+                team.start(slot, list(range(slot, len(jobs), processes)))
             team.collect(patience)
         finally:
             team.abandon_all()
@@ -104,6 +105,8 @@ class _Team:
     def _serve(self, pipe: int, slot: int, indexes: list[int]) -> None:
         """Read the jobs and send what was found; never returns."""
         code = 1
+        # It ends soon; collecting would only copy pages that are shared with the parent.
+        gc.disable()
         try:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             for start in range(0, len(indexes), _BATCH):

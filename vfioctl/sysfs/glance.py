@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from vfioctl.sysfs import root as paths
+from vfioctl.sysfs.attribute import Files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,10 +25,11 @@ class Glance(NamedTuple):
 
 def glance(root: HostRoot) -> Iterator[Glance]:
     """Yield every device whose ids can be read, in address order."""
+    files = Files(root)
     for name in _names(root, paths.PCI_DEVICES):
-        folder = root.local(f"{paths.PCI_DEVICES}/{name}")
+        folder = f"{paths.PCI_DEVICES}/{name}"
         try:
-            ids = [_number(f"{folder}/{attribute}") for attribute in ("vendor", "device", "class")]
+            ids = [int(files.read(f"{folder}/{attribute}"), 16) for attribute in ("vendor", "device", "class")]
         except (OSError, ValueError):
             continue
         yield Glance(name, *ids)
@@ -45,7 +47,8 @@ def glance_groups(root: HostRoot) -> list[int]:
 
 def glance_interfaces(root: HostRoot) -> list[str]:
     """Return the names of the network interfaces."""
-    return _names(root, paths.NET)
+    # Beside the interfaces, which are links, the folder holds the file bonding_masters.
+    return [name for name in _names(root, paths.NET) if os.path.isdir(root.local(f"{paths.NET}/{name}"))]
 
 
 def _names(root: HostRoot, path: str) -> list[str]:
@@ -53,8 +56,3 @@ def _names(root: HostRoot, path: str) -> list[str]:
         return sorted(os.listdir(root.local(path)), key=lambda name: (len(name), name))
     except OSError:
         return []
-
-
-def _number(path: str) -> int:
-    with open(path, "rb") as attribute:
-        return int(attribute.read(64), 16)

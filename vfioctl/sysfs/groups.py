@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from vfioctl.model.address import PciAddress
@@ -71,14 +72,20 @@ def _regions(attributes: Attributes, path: str) -> Iterator[tuple[int, int, str]
 
 def make_group(number: int, facts: GroupFacts) -> IommuGroup:
     """Make a group from what a reading process found."""
-    addresses = (PciAddress.from_name(member) for member in facts.members)
+    addresses = [address for member in facts.members if (address := PciAddress.from_name(member))]
     return IommuGroup(
         id=number,
         type=facts.type,
-        members=tuple(sorted(address for address in addresses if address is not None)),
-        other_members=tuple(OtherMember(*other) for other in facts.others),
-        reserved_regions=tuple(ReservedRegion(*region) for region in facts.regions),
+        members=tuple(sorted(addresses)),
+        other_members=tuple([OtherMember(*other) for other in facts.others]),
+        reserved_regions=_make_regions(facts.regions),
     )
+
+
+# Most groups of a host reserve the same regions, so they share them.
+@lru_cache(maxsize=256)
+def _make_regions(regions: tuple[tuple[int, int, str], ...]) -> tuple[ReservedRegion, ...]:
+    return tuple(ReservedRegion(*region) for region in regions)
 
 
 def groups_from_devices(devices: Iterable[PciDevice]) -> tuple[IommuGroup, ...]:

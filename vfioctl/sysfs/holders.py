@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.sysfs import root
-from vfioctl.sysfs.attribute import printable
 from vfioctl.sysfs.disposable import gather
 
 if TYPE_CHECKING:
@@ -79,18 +78,20 @@ def _identify(files: Files, pid: str) -> tuple[str, str | None]:
         comm, command = _command(files, pid)
     else:
         # Reading a command line needs the memory lock of a process that may be stuck.
-        (result,) = gather([pid], lambda job: _command(files, job))
-        comm, command = result or ("a program that does not answer", "")
+        (result,) = gather([pid], lambda job: (*_command(files, job), files.drain()))
+        comm, command, traces = result or ("a program that does not answer", "", [])
+        files.absorb(traces)
     return comm, vm_name(command.split("\0"))
 
 
 def _command(files: Files, pid: str) -> tuple[str, str]:
-    return tuple(_process_file(files, f"{root.PROCESSES}/{pid}/{name}") for name in ("comm", "cmdline"))  # type: ignore[return-value]
+    path = f"{root.PROCESSES}/{pid}"
+    return _process_file(files, f"{path}/comm"), _process_file(files, f"{path}/cmdline")
 
 
 def _process_file(files: Files, path: str) -> str:
     try:
-        return printable(files.read(path))
+        return files.read(path).decode("utf-8", "backslashreplace").rstrip("\n\0")
     except OSError:
         return ""
 

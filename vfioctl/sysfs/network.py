@@ -86,7 +86,7 @@ def _routes_v4(attributes: Attributes) -> tuple[list[_Connected], dict[str, list
         try:
             interface, flags = fields[0], int(fields[3], 16)
             network, mask = _little_endian(fields[1]), _little_endian(fields[7])
-        except (IndexError, ValueError):
+        except (IndexError, ValueError, OverflowError):
             continue
         if not flags & _RTF_UP or flags & _RTF_REJECT:
             continue

@@ -1,7 +1,7 @@
 """What one device's folder says, as plain values that can come back from a reading process.
 
 Nothing here takes more from the kernel than it must: ids and class come from ``modalias`` (one read, no
-lock), presence from one listing, and ``driver_override``, whose read can block (K55), comes last.
+lock), nothing is listed that can be asked for, and ``driver_override``, whose read can block (K55), comes last.
 """
 
 from __future__ import annotations
@@ -22,32 +22,14 @@ DRIVER_OVERRIDE = "driver_override"
 MDEV_TYPES = "mdev_supported_types"
 CONFIG = "config"
 
-KNOWN = frozenset(
-    {
-        "boot_vga",
-        "current_link_speed",
-        "driver",
-        "iommu_group",
-        "max_link_speed",
-        MDEV_TYPES,
-        "physfn",
-        "reset_method",
-        "secondary_bus_number",
-        "sriov_totalvfs",
-        "vfio-dev",
-        CONFIG,
-        DRIVER_OVERRIDE,
-    },
-)
-"""The names in a device's folder whose presence says something."""
-
 _NO_OVERRIDE = "(null)"
 _ASLEEP = "D3cold"
 _PCI_BRIDGE = 0x0604
+_BRIDGE = 0x06
+_DISPLAY = 0x03
 _ID_FILES = ("vendor", "device", "subsystem_vendor", "subsystem_device", "class")
 _MODALIAS_LENGTH = len("pci:v00008086d00001533sv00008086sd00000001bc02sc00i00")
 _BARS = 6
-_NO_CONFIG = (None, None, None, None)
 
 
 class Probe(NamedTuple):
@@ -72,8 +54,8 @@ class Probe(NamedTuple):
     express: bool
     bridge: bool
     unbinding: bool
-    config: tuple[int | None, bool | None, int | None, str | None]
-    """Header type, alive, PCI Express port type, ACS (see :class:`vfioctl.sysfs.config.Config`)."""
+    config: tuple[int | None, bool | None, int | None, str | None, int | None]
+    """Header type, alive, PCI Express port type, ACS, revision (:class:`vfioctl.sysfs.config.Config`)."""
     unread: tuple[tuple[str, str], ...]
     """Attribute and reason, for what exists but stays unknown."""
 
@@ -102,33 +84,34 @@ class _Prober:
         self._unread: list[tuple[str, str]] = []
 
     def probe(self) -> Probe:
-        names = self._folder.names()
-        present = KNOWN.intersection(names)
+        has = self._folder.has
         ids = self._ids()
-        driver = self._link("driver") if "driver" in present else None
+        base_class = ids[4] >> 16
+        driver = self._link("driver")
         power_state = self._text("power_state")
-        unbinding = driver is None and "vfio-dev" in present
-        has_sriov = "sriov_totalvfs" in present
+        unbinding = driver is None and has("vfio-dev")
+        has_sriov = has("sriov_totalvfs")
+        config = self._config(base_class, power_state)
         return Probe(
             ids=ids,
-            revision=self._number("revision", 16),
+            revision=self._revision(config),
             driver=driver,
-            iommu_group=self._group() if "iommu_group" in present else None,
+            iommu_group=self._group(),
             numa_node=self._numa_node(),
             power_state=power_state,
-            reset_methods=self._reset_methods() if "reset_method" in present else (),
-            boot_vga=self._flag("boot_vga") if "boot_vga" in present else None,
+            reset_methods=tuple((self._text("reset_method") or "").split()),
+            boot_vga=self._flag("boot_vga") if base_class == _DISPLAY else None,
             has_sriov=has_sriov,
             total_vfs=self._number("sriov_totalvfs") if has_sriov else None,
-            virtual_functions=self._virtual_functions(names) if has_sriov else (),
-            physical_function=self._link("physfn") if "physfn" in present else None,
+            virtual_functions=self._virtual_functions() if has_sriov else (),
+            physical_function=self._link("physfn") if has("physfn") else None,
             bars=self._bars(),
-            express="current_link_speed" in present or "max_link_speed" in present,
-            bridge="secondary_bus_number" in present or ids[4] >> 8 == _PCI_BRIDGE,
+            express=has("max_link_speed") or has("current_link_speed"),
+            bridge=ids[4] >> 8 == _PCI_BRIDGE or (base_class == _BRIDGE and has("secondary_bus_number")),
             unbinding=unbinding,
-            config=self._config(ids[4], power_state)[:] if CONFIG in present else _NO_CONFIG,
-            mdev_types=self._mdev_types() if MDEV_TYPES in present else (),
-            driver_override=self._override(unbinding=unbinding) if DRIVER_OVERRIDE in present else None,
+            config=config[:],
+            mdev_types=self._mdev_types() if has(MDEV_TYPES) else (),
+            driver_override=self._override(unbinding=unbinding),
             unread=tuple(self._unread),
         )
 
@@ -156,9 +139,6 @@ class _Prober:
         except ValueError:
             self._malformed(name, text)
             return None
-
-    def _reset_methods(self) -> tuple[str, ...]:
-        return tuple((self._text("reset_method") or "").split())
 
     def _flag(self, name: str) -> bool | None:
         number = self._number(name)
@@ -195,6 +175,10 @@ class _Prober:
             raise Unidentified(reasons or "it has no ids")
         return vendor, device, subsystem_vendor or 0, subsystem_device or 0, class_code
 
+    def _revision(self, config: Config) -> int | None:
+        # The header has it too, and was read anyway.
+        return self._number("revision", 16) if config.revision is None else config.revision
+
     def _group(self) -> int | None:
         name = self._link("iommu_group")
         if name is None or not name.isdecimal():
@@ -206,11 +190,11 @@ class _Prober:
         # The kernel's -1 means that the firmware did not say.
         return None if node is None or node < 0 else node
 
-    def _virtual_functions(self, names: list[str]) -> tuple[tuple[int, str], ...]:
+    def _virtual_functions(self) -> tuple[tuple[int, str], ...]:
         # Counted by their links: sriov_numvfs is read under the device's lock and can block (K55, K56).
         found = [
             (int(name[6:]), self._link(name) or "")
-            for name in names
+            for name in self._folder.names()
             if name.startswith("virtfn") and name[6:].isdecimal()
         ]
         return tuple(sorted(found))
@@ -230,7 +214,7 @@ class _Prober:
                 self._malformed("resource", line)
         return tuple(bars)
 
-    def _config(self, class_code: int, power_state: str | None) -> Config:
+    def _config(self, base_class: int, power_state: str | None) -> Config:
         # Reading the configuration space of a device in D3cold would wake it.
         if CONFIG in self._skip or power_state == _ASLEEP:
             if CONFIG in self._skip:
@@ -239,7 +223,7 @@ class _Prober:
         folder = self._folder
         try:
             header = folder.read(CONFIG, CONFIG_HEADER)
-            return read_config(header, partial(folder.read, CONFIG), class_code >> 16)
+            return read_config(header, partial(folder.read, CONFIG), base_class)
         except OSError as error:
             self._note(CONFIG, error)
             return Config()

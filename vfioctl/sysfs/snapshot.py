@@ -10,20 +10,19 @@ import errno
 import os
 import re
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.attribute import Files
-from vfioctl.sysfs.denied import BLOCKED, BLOCKED_REASON
+from vfioctl.sysfs.denied import BLOCKED, BLOCKED_REASON, denied_error
 from vfioctl.sysfs.entries import Denied, Directory, Entry, File, Link
 from vfioctl.sysfs.folder import CheckedFolder
 from vfioctl.sysfs.holders import OPEN_NODE, vm_name
-from vfioctl.sysfs.probe import KNOWN
 from vfioctl.sysfs.reader import read_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from vfioctl.model.host import Host
     from vfioctl.sysfs.attribute import Trace
@@ -33,7 +32,9 @@ T = TypeVar("T")
 
 # What lspci needs beside what this program reads.
 _FOR_OTHER_TOOLS = ("vendor", "device", "class", "subsystem_vendor", "subsystem_device", "irq", "modalias")
-_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
+# A folder that was read as a file, or something else as a link: what it is says it all.
+_OTHER_KIND = frozenset({errno.EISDIR, errno.EINVAL})
 
 _COMMAND = re.compile(r"/proc/\d+/cmdline")
 _OPEN_FILE = re.compile(r"(/proc/\d+)/fd/\d+")
@@ -50,7 +51,7 @@ def capture(root: HostRoot) -> tuple[Host, list[Entry]]:
     for unread in host.unread:
         if unread.reason == BLOCKED_REASON:
             entries[unread.path] = Denied(unread.path, BLOCKED)
-    return host, sorted(_trimmed(entries.values()), key=lambda entry: entry.path)
+    return host, sorted(_trimmed(_reachable(entries)), key=lambda entry: entry.path)
 
 
 class RecordingFiles(Files):
@@ -82,7 +83,7 @@ class RecordingFiles(Files):
 
     def folder(self, path: str) -> CheckedFolder:
         """Open a device's folder whose reads are kept too."""
-        return _RecordingFolder(self.root, path, self._traces)
+        return self._watched(lambda host_path: _RecordingFolder(self.root, host_path, self._traces), path)
 
     def drain(self) -> list[Trace]:
         """Hand over what was kept; a reading process sends it to its parent."""
@@ -101,7 +102,9 @@ class RecordingFiles(Files):
                 entries[path] = _entry(how, path, found, entries.get(path))
         for how, path, _ in self._traces:
             if how == "name" and path not in entries:
-                entries[path] = self._placeholder(path)
+                entry = self._placeholder(path)
+                if entry is not None:
+                    entries[path] = entry
         return entries
 
     def _watched(self, read: Callable[[str], T], path: str) -> T:
@@ -111,16 +114,16 @@ class RecordingFiles(Files):
             _keep_refusal(self._traces, path, error)
             raise
 
-    def _placeholder(self, path: str) -> Entry:
-        """Stand in for something whose presence was all that mattered."""
-        with suppress(OSError):
-            local = self.root.local(path)
+    def _placeholder(self, path: str) -> Entry | None:
+        """Stand in for something whose presence was all that mattered; None when it has gone since."""
+        local = self.root.local(path)
+        try:
             mode = os.lstat(local).st_mode
             if stat.S_ISLNK(mode):
                 return Link(path, os.readlink(local))
-            if stat.S_ISDIR(mode):
-                return Directory(path)
-        return File(path, b"")
+        except OSError:
+            return None
+        return Directory(path) if stat.S_ISDIR(mode) else File(path, b"")
 
 
 class _RecordingFolder(CheckedFolder):
@@ -130,36 +133,37 @@ class _RecordingFolder(CheckedFolder):
 
     def __init__(self, root: HostRoot, path: str, traces: list[Trace]) -> None:
         """Open a folder by its host path."""
+        if path in root.denied:
+            raise denied_error(root.denied[path], path)
         super().__init__(root.local(path), path, root.denied)
         self._traces = traces
         traces.append(("folder", path, ""))
 
-    def names(self) -> list[str]:
-        """Return what it contains, keeping the names that matter."""
-        names = super().names()
-        kept = (name for name in names if name in KNOWN or name.startswith("virtfn"))
-        self._traces.extend(("name", f"{self._path}/{name}", "") for name in kept)
-        return names
+    def has(self, name: str) -> bool:
+        """Tell whether something is there, and keep that it is."""
+        there = super().has(name)
+        if there:
+            self._traces.append(("name", f"{self._path}/{name}", ""))
+        return there
 
     def read(self, name: str, size: int = 4096, offset: int = 0) -> bytes:
         """Return a file's bytes and keep them."""
-        try:
+        with self._watched(name):
             content = super().read(name, size, offset)
-        except OSError as error:
-            _keep_refusal(self._traces, f"{self._path}/{name}", error)
-            raise
         self._traces.append((f"part {offset}", f"{self._path}/{name}", content))
         return content
 
     def link(self, name: str) -> str:
         """Return a link's target and keep it."""
-        target = super().link(name)
+        with self._watched(name):
+            target = super().link(name)
         self._traces.append(("link", f"{self._path}/{name}", target))
         return target
 
     def list(self, name: str) -> list[str]:
         """Return what a folder inside contains, keeping the names."""
-        names = super().list(name)
+        with self._watched(name):
+            names = super().list(name)
         self._traces.append(("folder", f"{self._path}/{name}", ""))
         self._traces.extend(("folder", f"{self._path}/{name}/{inside}", "") for inside in names)
         return names
@@ -171,10 +175,34 @@ class _RecordingFolder(CheckedFolder):
                 self.read(name)
         super().close()
 
+    @contextmanager
+    def _watched(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            _keep_refusal(self._traces, f"{self._path}/{name}", error)
+            raise
+
 
 def _keep_refusal(traces: list[Trace], path: str, error: OSError) -> None:
-    if error.errno in _FORBIDDEN:
-        traces.append(("denied", path, errno.errorcode[error.errno]))
+    """Keep that something is there and how it refused; what is not there leaves no trace."""
+    if error.errno in _OTHER_KIND:
+        traces.append(("name", path, ""))
+    elif error.errno == errno.ETIMEDOUT:
+        traces.append(("denied", path, BLOCKED))
+    elif error.errno not in _NOT_THERE:
+        traces.append(("denied", path, errno.errorcode.get(error.errno or 0, "EIO")))
+
+
+def _reachable(entries: Mapping[str, Entry]) -> Iterator[Entry]:
+    """Yield all but what lies below something that could not be read, where it has no place to be."""
+    refused = {path for path, entry in entries.items() if isinstance(entry, Denied)}
+    for path, entry in entries.items():
+        parent = path.rpartition("/")[0] if refused else ""
+        while parent and parent not in refused:
+            parent = parent.rpartition("/")[0]
+        if not parent:
+            yield entry
 
 
 def _entry(how: str, path: str, found: str | bytes, before: Entry | None) -> Entry:
@@ -227,7 +255,7 @@ def _without_surplus(entry: Entry) -> Entry:
         case File(path, content) if _COMMAND.fullmatch(path):
             return File(path, _command(content))
         case File(path, content) if path.startswith(f"{paths.UDEV_DATA}/"):
-            lines = (line for line in content.splitlines() if line.startswith(_UDEV_KEYS))
+            lines = (line for line in content.split(b"\n") if line.startswith(_UDEV_KEYS))
             return File(path, b"".join(line + b"\n" for line in lines))
         case Link(path, target) if target.startswith("/"):
             # An absolute target would lead out of the snapshot.
@@ -238,7 +266,7 @@ def _without_surplus(entry: Entry) -> Entry:
 
 def _command(content: bytes) -> bytes:
     """Keep of a command line the program and the VM's name: arguments may hold secrets."""
-    arguments = content.decode("utf-8", "replace").split("\0")
+    arguments = content.decode("utf-8", "backslashreplace").split("\0")
     name = vm_name(arguments)
     kept = [arguments[0], *(["-name", f"guest={name}"] if name else [])]
     return "\0".join([*kept, ""]).encode()

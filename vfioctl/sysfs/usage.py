@@ -54,7 +54,7 @@ def read_usage(
     for mdev in mdevs:
         detail = f"it is the parent of the mediated device {mdev.uuid}"
         uses.setdefault(mdev.parent, []).append(Usage(UsageKind.MDEV, mdev.uuid, detail))
-    _add_holders(attributes, probes, vfio, uses)
+    _add_holders(attributes, probes, vfio, mdevs, uses)
     return UsageFacts(_frozen(interfaces), _frozen(disks), _frozen(uses))
 
 
@@ -91,6 +91,7 @@ def _add_holders(
     attributes: Attributes,
     probes: Mapping[PciAddress, Probe],
     vfio: VfioNodes,
+    mdevs: Sequence[MdevInstance],
     uses: dict[PciAddress, list[Usage]],
 ) -> None:
     # Without a node there is nothing to hold: the walk through all processes is spared.
@@ -104,7 +105,13 @@ def _add_holders(
             uses.setdefault(functions[holder.node], []).append(usage)
             continue
         number = groups.get(holder.node)
+        if number is None:
+            continue
         for address, facts in probes.items():
             given = is_vfio_driver(facts.driver) or facts.unbinding
-            if number is not None and facts.iommu_group == number and given:
+            if facts.iommu_group == number and given:
                 uses.setdefault(address, []).append(usage)
+        # A mediated device has a group of its own; taking its parent away takes it from its holder.
+        for mdev in mdevs:
+            if mdev.iommu_group == number:
+                uses.setdefault(mdev.parent, []).append(usage)

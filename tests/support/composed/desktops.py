@@ -7,7 +7,14 @@ from tests.support.tree import HostTree
 
 GPU, VGA, AUDIO, NIC, WIFI = 0x030000, 0x030000, 0x040300, 0x020000, 0x028000
 NVME, SATA, USB, HOST, ISA, SMBUS = 0x010802, 0x010601, 0x0C0330, 0x060000, 0x060100, 0x0C0500
-COMMUNICATION, MEMORY, SPI, SERIAL, MULTIMEDIA, GAUSS = 0x078000, 0x050000, 0x0C8000, 0x070002, 0x040000, 0x088000
+COMMUNICATION, MEMORY, SPI, SERIAL, MULTIMEDIA, GAUSS = (
+    0x078000,
+    0x050000,
+    0x0C8000,
+    0x070002,
+    0x040000,
+    0x088000,
+)
 
 GPU_BARS = (
     Bar(0x50000000, 16 << 20),
@@ -59,22 +66,35 @@ def udev(tree: HostTree, number: str, **properties: str) -> HostTree:
 
 
 def workstation() -> HostTree:
-    """GPU and audio behind a root port without ACS, all three one group; the GPU is the console."""
+    """Compose a workstation: GPU and audio share a group with a root port without ACS; it has the console."""
     tree = HostTree(kernel="6.12.48+deb13-amd64")
     tree.device("0000:00:00.0", "8086:4660:1043:8694", HOST, revision=2, group=0, pcie=None)
     tree.bridge("0000:00:01.0", 1, ids="8086:460d", acs=False, group=1, revision=2)
     tree.bridge("0000:00:06.0", 2, ids="8086:464d", group=2, revision=2)
-    tree.device("0000:00:14.0", "8086:7ae0:1043:8694", USB, driver="xhci_hcd", group=3, revision=0x11, pcie=None)
+    tree.device(
+        "0000:00:14.0", "8086:7ae0:1043:8694", USB, driver="xhci_hcd", group=3, revision=0x11, pcie=None
+    )
     tree.device("0000:00:14.2", "8086:7aa7:1043:8694", MEMORY, group=3, revision=0x11, pcie=None, reset=None)
     tree.device("0000:00:16.0", "8086:7ae8:1043:8694", COMMUNICATION, driver="mei_me", group=4, pcie=None)
     tree.device("0000:00:17.0", "8086:7ae2:1043:8694", SATA, driver="ahci", group=5, revision=0x11, pcie=None)
     tree.bridge("0000:00:1c.0", 3, group=6, revision=0x11)
     tree.device("0000:00:1f.0", "8086:7a84:1043:8694", ISA, group=7, revision=0x11, pcie=None, reset=None)
     tree.device(
-        "0000:00:1f.3", "8086:7ad0:1043:8797", AUDIO, driver="snd_hda_intel", group=7, revision=0x11, pcie=None, reset=None
+        "0000:00:1f.3",
+        "8086:7ad0:1043:8797",
+        AUDIO,
+        driver="snd_hda_intel",
+        group=7,
+        revision=0x11,
+        pcie=None,
+        reset=None,
     )
-    tree.device("0000:00:1f.4", "8086:7aa3:1043:8694", SMBUS, driver="i801_smbus", group=7, pcie=None, reset=None)
-    tree.device("0000:00:1f.5", "8086:7aa4:1043:8694", SPI, driver="intel-spi", group=7, pcie=None, reset=None)
+    tree.device(
+        "0000:00:1f.4", "8086:7aa3:1043:8694", SMBUS, driver="i801_smbus", group=7, pcie=None, reset=None
+    )
+    tree.device(
+        "0000:00:1f.5", "8086:7aa4:1043:8694", SPI, driver="intel-spi", group=7, pcie=None, reset=None
+    )
     tree.device(
         "0000:01:00.0",
         "10de:2204:1043:87d9",
@@ -87,11 +107,21 @@ def workstation() -> HostTree:
         boot_vga=True,
     )
     tree.device(
-        "0000:01:00.1", "10de:1aef:1043:87d9", AUDIO, parent="0000:00:01.0", driver="snd_hda_intel", group=1, revision=0xA1
+        "0000:01:00.1",
+        "10de:1aef:1043:87d9",
+        AUDIO,
+        parent="0000:00:01.0",
+        driver="snd_hda_intel",
+        group=1,
+        revision=0xA1,
     )
-    tree.link("/sys/class/devlink/pci:0000:01:00.0--pci:0000:01:00.1", "/sys/devices/virtual/devlink/gpu-audio")
+    tree.link(
+        "/sys/class/devlink/pci:0000:01:00.0--pci:0000:01:00.1", "/sys/devices/virtual/devlink/gpu-audio"
+    )
     tree.device("0000:02:00.0", "144d:a80a:144d:a801", NVME, parent="0000:00:06.0", driver="nvme", group=8)
-    tree.device("0000:03:00.0", "8086:15f3:1043:87d2", NIC, parent="0000:00:1c.0", driver="igc", group=9, revision=3)
+    tree.device(
+        "0000:03:00.0", "8086:15f3:1043:87d2", NIC, parent="0000:00:1c.0", driver="igc", group=9, revision=3
+    )
     nvme(tree, "0000:02:00.0", 0, partitions=3)
     udev(tree, "259:2", ID_FS_TYPE="ext4", ID_FS_UUID="5f1c1b5e-6a1b-4a56-9f2e-3f8d6f0b1c11")
     tree.mounts(("259:2", "/", "/dev/nvme0n1p2", "ext4"), ("259:1", "/boot/efi", "/dev/nvme0n1p1", "vfat"))
@@ -100,12 +130,14 @@ def workstation() -> HostTree:
         {"enp3s0": ["192.0.2.20/24", "2001:db8:1::20/64"]}, default="enp3s0"
     )
     tree.slot("1", "0000:01:00").slot("2", "0000:02:00")
-    tree.file("/proc/iomem", EFI_IOMEM).file("/sys/kernel/security/lockdown", "[none] integrity confidentiality\n")
+    tree.file("/proc/iomem", EFI_IOMEM).file(
+        "/sys/kernel/security/lockdown", "[none] integrity confidentiality\n"
+    )
     return dmar(efi_framebuffer(tree))
 
 
 def laptop() -> HostTree:
-    """A kernel without IOMMU support: there is no folder of groups at all."""
+    """Compose a laptop whose kernel has no IOMMU support: there is no folder of groups at all."""
     tree = HostTree(kernel="6.8.12-custom")
     tree.remove("/sys/kernel/iommu_groups").remove("/sys/kernel")
     tree.device("0000:00:00.0", "8086:3e34:17aa:2292", HOST, revision=0xC, pcie=None, reset=None)
@@ -124,7 +156,9 @@ def laptop() -> HostTree:
     tree.bridge("0000:00:1d.4", 8, ids="8086:9dbc")
     tree.device("0000:00:1f.0", "8086:9d84:17aa:2292", ISA, pcie=None, reset=None)
     tree.device("0000:00:1f.3", "8086:9dc8:17aa:2292", AUDIO, driver="snd_hda_intel", pcie=None, reset=None)
-    tree.device("0000:05:00.0", "8086:2723:8086:0084", WIFI, parent="0000:00:1d.0", driver="iwlwifi", revision=0x1A)
+    tree.device(
+        "0000:05:00.0", "8086:2723:8086:0084", WIFI, parent="0000:00:1d.0", driver="iwlwifi", revision=0x1A
+    )
     tree.device("0000:08:00.0", "144d:a808:144d:a801", NVME, parent="0000:00:1d.4", driver="nvme", power="D0")
     nvme(tree, "0000:08:00.0", 0, partitions=2)
     tree.mounts(("259:2", "/", "/dev/nvme0n1p2", "ext4")).swaps()
@@ -135,7 +169,7 @@ def laptop() -> HostTree:
 
 
 def empty_groups() -> HostTree:
-    """The IOMMU is switched off in the firmware: the folder of groups is there and empty (K22)."""
+    """Compose a host whose IOMMU is off in the firmware: the folder of groups is there and empty (K22)."""
     tree = HostTree(kernel="6.1.0-39-amd64")
     tree.folder("/sys/class/iommu")
     tree.device("0000:00:00.0", "8086:591f:1849:191f", HOST, revision=5, pcie=None, reset=None)
@@ -143,7 +177,9 @@ def empty_groups() -> HostTree:
     tree.device("0000:00:17.0", "8086:a282:1849:a282", SATA, driver="ahci", pcie=None, reset=None)
     tree.device("0000:00:1f.0", "8086:a2c5:1849:a2c5", ISA, pcie=None, reset=None)
     tree.bridge("0000:00:1c.0", 1, ids="8086:a290")
-    tree.device("0000:01:00.0", "10ec:8168:1849:8168", NIC, parent="0000:00:1c.0", driver="r8169", revision=0x15)
+    tree.device(
+        "0000:01:00.0", "10ec:8168:1849:8168", NIC, parent="0000:00:1c.0", driver="r8169", revision=0x15
+    )
     disk = f"{tree.path('0000:00:17.0')}/ata1/host0/target0:0:0/0:0:0:0/block"
     tree.block("sda", "8:0", disk).block("sda1", "8:1", f"{disk}/sda")
     tree.mounts(("8:1", "/", "/dev/sda1", "ext4")).swaps()
@@ -151,7 +187,7 @@ def empty_groups() -> HostTree:
 
 
 def legacy() -> HostTree:
-    """A conventional bridge on shpchp keeps its group from VFIO since 5.19 (K19)."""
+    """Compose a host with a conventional bridge on shpchp, which holds its group back since 5.19 (K19)."""
     tree = HostTree(kernel="6.1.0-39-amd64")
     tree.device("0000:00:00.0", "8086:591f:1849:191f", HOST, revision=5, group=0, pcie=None, reset=None)
     tree.bridge("0000:00:1c.0", 1, 2, ids="8086:a290", group=1)
@@ -167,20 +203,34 @@ def legacy() -> HostTree:
         revision=3,
     )
     tree.device(
-        "0000:02:04.0", "1131:7146:13c2:1003", MULTIMEDIA, parent="0000:01:00.0", group=2, pcie=None, reset="pm bus"
+        "0000:02:04.0",
+        "1131:7146:13c2:1003",
+        MULTIMEDIA,
+        parent="0000:01:00.0",
+        group=2,
+        pcie=None,
+        reset="pm bus",
     ).vfio("0000:02:04.0", 0)
     tree.device(
-        "0000:02:05.0", "9710:9865:a000:1000", SERIAL, parent="0000:01:00.0", group=2, pcie=None, reset="pm bus"
+        "0000:02:05.0",
+        "9710:9865:a000:1000",
+        SERIAL,
+        parent="0000:01:00.0",
+        group=2,
+        pcie=None,
+        reset="pm bus",
     )
     tree.bridge("0000:00:1e.0", 3, ids="8086:244e", driver=None, group=3, pcie=None, acs=False)
-    tree.device("0000:03:00.0", "10ec:8168:1849:8168", NIC, parent="0000:00:1e.0", driver="r8169", group=3, pcie=None)
+    tree.device(
+        "0000:03:00.0", "10ec:8168:1849:8168", NIC, parent="0000:00:1e.0", driver="r8169", group=3, pcie=None
+    )
     tree.device("0000:00:17.0", "8086:a282:1849:a282", SATA, driver="ahci", group=4, pcie=None, reset=None)
     tree.net("enp3s0", "0000:03:00.0", up=False)
     return dmar(tree)
 
 
 def mdev() -> HostTree:
-    """A GPU that makes mediated devices, one of them made, on a kernel from before 5.19."""
+    """Compose a host whose GPU makes mediated devices, one of them made, on a kernel from before 5.19."""
     tree = HostTree(kernel="5.15.0-91-generic")
     uuid = "4b20d080-1b54-4048-85b3-a6a62d165c01"
     tree.device("0000:00:00.0", "8086:591f:1849:191f", HOST, revision=5, group=0, pcie=None, reset=None)
@@ -205,14 +255,16 @@ def mdev() -> HostTree:
     tree.folder("/sys/bus/mdev/drivers/vfio_mdev").link(f"{made}/driver", "/sys/bus/mdev/drivers/vfio_mdev")
     tree.group(made, 5).link(f"/sys/bus/mdev/devices/{uuid}", made)
     tree.folder("/sys/devices/virtual/vfio/5").link("/sys/class/vfio/5", "/sys/devices/virtual/vfio/5")
-    tree.process(3120, ["/usr/bin/qemu-system-x86_64", "-name", "guest=cad,debug-threads=on"], {21: "/dev/vfio/5"})
+    tree.process(
+        3120, ["/usr/bin/qemu-system-x86_64", "-name", "guest=cad,debug-threads=on"], {21: "/dev/vfio/5"}
+    )
     tree.device("0000:00:14.0", "8086:a2af:1849:a2af", USB, driver="xhci_hcd", group=2, pcie=None)
     tree.device("0000:00:08.0", "8086:5911:1849:5911", GAUSS, group=3, pcie=None, reset=None)
     return dmar(tree)
 
 
 def dead() -> HostTree:
-    """A GPU that fell off the bus: its configuration space reads as ones, its ids are remembered (K46)."""
+    """Compose a host with a GPU that fell off the bus: its configuration space reads as ones (K46)."""
     tree = HostTree(kernel="6.6.63-1-lts")
     tree.bridge("0000:00:01.0", 1, ids="8086:460d", group=0)
     tree.device(
@@ -225,10 +277,19 @@ def dead() -> HostTree:
         boot_vga=False,
         power="D3cold",
     )
-    tree.dead("0000:01:00.0").vfio("0000:01:00.0", 0, cdev="511:0").attributes("0000:01:00.0", power_state="unknown")
+    tree.vfio("0000:01:00.0", 0, cdev="511:0").attributes("0000:01:00.0", power_state="unknown")
     tree.device(
-        "0000:01:00.1", "1002:ab28:1002:ab28", AUDIO, parent="0000:00:01.0", driver="snd_hda_intel", group=2, power="error"
-    ).dead("0000:01:00.1")
+        "0000:01:00.1",
+        "1002:ab28:1002:ab28",
+        AUDIO,
+        parent="0000:00:01.0",
+        driver="snd_hda_intel",
+        group=1,
+        power="error",
+    )
+    tree.dead("0000:01:00.0").dead("0000:01:00.1")
     tree.device("0000:00:14.0", "8086:7ae0:1043:8694", USB, driver="xhci_hcd", group=3, pcie=None)
-    tree.link("/sys/class/misc/iommu", "/sys/devices/virtual/misc/iommu").folder("/sys/devices/virtual/misc/iommu")
+    tree.link("/sys/class/misc/iommu", "/sys/devices/virtual/misc/iommu").folder(
+        "/sys/devices/virtual/misc/iommu"
+    )
     return dmar(tree)

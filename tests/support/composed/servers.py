@@ -22,7 +22,7 @@ DISPLAY_3D, RAID, SYSTEM = 0x030200, 0x010400, 0x088000
 
 
 def server() -> HostTree:
-    """Two NUMA nodes, an SR-IOV NIC under a bond and a bridge, and a VM that holds two devices."""
+    """Compose a server: two NUMA nodes, an SR-IOV NIC under bond and bridge, a VM that holds two devices."""
     tree = HostTree(kernel="6.8.0-51-generic")
     tree.device("0000:00:00.0", "8086:2020:15d9:095d", HOST, numa=0, group=0, pcie=None, reset=None)
     tree.bridge("0000:00:1c.0", 2, 3, ids="8086:a195", numa=0, group=1)
@@ -58,14 +58,24 @@ def server() -> HostTree:
     tree.link("/sys/class/graphics/fb0", f"{tree.path('0000:03:00.0')}/graphics/fb0")
     _network_card(tree)
     tree.bridge("0000:16:03.0", 0x19, ids="8086:2033", numa=0, group=12)
-    tree.device("0000:19:00.0", "8086:0b60:8086:8008", NVME, parent="0000:16:03.0", driver="nvme", numa=0, group=13)
+    tree.device(
+        "0000:19:00.0", "8086:0b60:8086:8008", NVME, parent="0000:16:03.0", driver="nvme", numa=0, group=13
+    )
     nvme(tree, "0000:19:00.0", 0, partitions=2)
     tree.bridge("0000:97:00.0", 0x98, ids="8086:2030", numa=1, group=20)
     tree.device(
-        "0000:98:00.0", "10de:1eb8:10de:12a2", DISPLAY_3D, parent="0000:97:00.0", numa=1, group=21, revision=0xA1
+        "0000:98:00.0",
+        "10de:1eb8:10de:12a2",
+        DISPLAY_3D,
+        parent="0000:97:00.0",
+        numa=1,
+        group=21,
+        revision=0xA1,
     ).vfio("0000:98:00.0", 0)
     tree.bridge("0000:97:02.0", 0x99, ids="8086:2032", numa=1, group=22)
-    tree.device("0000:99:00.0", "144d:a824:144d:a801", NVME, parent="0000:97:02.0", driver="nvme", numa=1, group=23)
+    tree.device(
+        "0000:99:00.0", "144d:a824:144d:a801", NVME, parent="0000:97:02.0", driver="nvme", numa=1, group=23
+    )
     nvme(tree, "0000:99:00.0", 1, minor=3)
     tree.bridge("0000:97:03.0", 0x9A, ids="8086:2033", numa=1, group=24)
     tree.mounts(("259:2", "/", "/dev/nvme0n1p2", "xfs"), ("259:1", "/boot/efi", "/dev/nvme0n1p1", "vfat"))
@@ -74,14 +84,15 @@ def server() -> HostTree:
     tree.process(
         4242,
         ["/usr/bin/qemu-system-x86_64", "-name", "guest=db1,debug-threads=on"],
-        {27: "/dev/vfio/21", 31: "/dev/vfio/17"},
+        {27: "/dev/vfio/21", 31: "/dev/vfio/17", 33: "/dev/kvm"},
     )
     tree.slot("1", "0000:17:00").slot("3", "0000:98:00").slot("5", "0000:9a:00")
+    tree.file("/sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
     return dmar(tree, 2)
 
 
 def _network_card(tree: HostTree) -> None:
-    """Two ports with eight VFs each at most; four made of the first, two of them on vfio-pci."""
+    """Add two ports with eight VFs each at most; four made of the first, two of them on vfio-pci."""
     tree.bridge("0000:16:00.0", 0x17, ids="8086:2030", numa=0, group=10)
     ports = ["0000:17:00.0", "0000:17:00.1"]
     for index, port in enumerate(ports):
@@ -119,13 +130,17 @@ def _network_card(tree: HostTree) -> None:
     tree.enslave("ens1f0np0", "bond0").enslave("ens1f1np1", "bond0").enslave("bond0", "br0")
     tree.upper("bond0", "bond0.40")
     tree.network(
-        {"br0": ["192.0.2.10/24", "2001:db8:2::10/64"], "bond0.40": ["198.51.100.10/24"], "ens1f0v2": ["203.0.113.9/24"]},
+        {
+            "br0": ["192.0.2.10/24", "2001:db8:2::10/64"],
+            "bond0.40": ["198.51.100.10/24"],
+            "ens1f0v2": ["203.0.113.9/24"],
+        },
         default="br0",
     )
 
 
 def vmd() -> HostTree:
-    """Disks behind Intel VMD: five-digit domain, and no group of their own (K51)."""
+    """Compose a host with disks behind Intel VMD: five-digit domain, and no group of their own (K51)."""
     tree = HostTree(kernel="6.12.48+deb13-amd64")
     tree.device("0000:00:00.0", "8086:9a14:1028:0a5c", HOST, group=0, pcie=None, reset=None)
     tree.device(
@@ -142,17 +157,23 @@ def vmd() -> HostTree:
     for number, (port, bus) in enumerate((("06", "e1"), ("1d", "e2"))):
         address = f"10000:{bus}:00.0"
         tree.device(
-            address, "144d:a80a:144d:a801", NVME, parent=f"10000:e0:{port}.0", driver="nvme", group=1, reset="flr"
+            address,
+            "144d:a80a:144d:a801",
+            NVME,
+            parent=f"10000:e0:{port}.0",
+            driver="nvme",
+            group=1,
+            reset="flr",
         )
         nvme(tree, address, number, partitions=2 - number, minor=number * 4)
     tree.device("0000:00:1f.0", "8086:a082:1028:0a5c", ISA, group=2, pcie=None, reset=None)
     tree.device("0000:00:14.2", "8086:a0ef:1028:0a5c", 0x050000, group=3, pcie=None, reset=None)
-    tree.mounts(("259:2", "/", "/dev/nvme0n1p2", "btrfs"), ("259:5", "/srv", "/dev/nvme1n1p1", "ext4")).swaps()
+    tree.mounts(("0:27", "/", "/dev/nvme0n1p2", "btrfs"), ("259:5", "/srv", "/dev/nvme1n1p1", "ext4")).swaps()
     return dmar(tree, 2)
 
 
 def arm64() -> HostTree:
-    """Several root complexes with a domain each, a group per device, and members that are not PCI."""
+    """Compose an arm64 server: several domains, a group per device, and members that are not PCI."""
     tree = HostTree(kernel="6.8.0-51-generic-64k")
     msi = "0x0000000008000000 0x00000000080fffff msi\n"
     number = 0
@@ -163,7 +184,9 @@ def arm64() -> HostTree:
         ("000c", "000c:01:00", "1912:0015:1912:0015", USB, "xhci_hcd"),
     ):
         root, port = f"{domain}:00:00.0", f"{domain}:00:01.0"
-        tree.device(root, "1def:e100:1def:0000", HOST, numa=0, pcie=None, reset=None).group(root, number, reserved=msi)
+        tree.device(root, "1def:e100:1def:0000", HOST, numa=0, pcie=None, reset=None).group(
+            root, number, reserved=msi
+        )
         tree.bridge(port, 1, 2 if class_code == 0x060400 else 1, ids="1def:e101", numa=0)
         tree.group(port, number + 1, reserved=msi)
         if class_code == 0x060400:
@@ -175,13 +198,30 @@ def arm64() -> HostTree:
         tree.group(f"{device}.0", number + 2, reserved=msi)
         number += 3
     tree.device(
-        "0004:02:00.0", "1a03:2000:1a03:2000", VGA, parent="0004:01:00.0", driver="ast", numa=0, pcie=None, reset=None
+        "0004:02:00.0",
+        "1a03:2000:1a03:2000",
+        VGA,
+        parent="0004:01:00.0",
+        driver="ast",
+        numa=0,
+        pcie=None,
+        reset=None,
     ).group("0004:02:00.0", 8, reserved=msi)
-    tree.device("0000:01:00.1", "15b3:101d:15b3:0016", NIC, parent="0000:00:01.0", driver="mlx5_core", numa=0, acs=True)
+    tree.device(
+        "0000:01:00.1",
+        "15b3:101d:15b3:0016",
+        NIC,
+        parent="0000:00:01.0",
+        driver="mlx5_core",
+        numa=0,
+        acs=True,
+    )
     tree.group("0000:01:00.1", number, reserved=msi)
     functions = [f"0000:01:00.{index}" for index in (2, 3)]
     for index, function in enumerate(functions):
-        tree.device(function, "15b3:101e:15b3:0016", NIC, parent="0000:00:01.0", numa=0, virtual_function=True)
+        tree.device(
+            function, "15b3:101e:15b3:0016", NIC, parent="0000:00:01.0", numa=0, virtual_function=True
+        )
         tree.group(function, number + 1 + index, reserved=msi)
     tree.virtual_functions("0000:01:00.0", 16, functions)
     for name, driver, group in (("PNP0D10:00", "xhci-hcd", number + 3), ("APMC0D0F:00", None, number + 4)):
@@ -190,7 +230,6 @@ def arm64() -> HostTree:
         if driver is not None:
             tree.folder(f"/sys/bus/platform/drivers/{driver}")
             tree.link(f"{path}/driver", f"/sys/bus/platform/drivers/{driver}")
-    tree.group("/sys/devices/platform/PNP0D10:00", number + 3)
     for unit in ("smmu3.0x000023ffe0000000", "smmu3.0x000027ffe0000000"):
         tree.folder(f"/sys/devices/platform/iommu/{unit}")
         tree.link(f"/sys/class/iommu/{unit}", f"/sys/devices/platform/iommu/{unit}")
@@ -201,19 +240,19 @@ def arm64() -> HostTree:
 
 
 def nonroot() -> HostTree:
-    """The server as an ordinary user sees it (K31)."""
+    """Compose the server once more, as an ordinary user sees it (K31)."""
     tree = server()
     for entry in tree.entries():
         path = entry.path
         if path.endswith("/config"):
             tree.file(path, tree.content(path)[:64])
     tree.file("/proc/iomem", "00000000-00000000 : System RAM\n00000000-00000000 : PCI Bus 0000:00\n")
-    tree.deny("/proc/4242/fd").deny("/sys/kernel/security/lockdown")
+    tree.deny("/proc/4242/fd")
     return tree
 
 
 def multipath() -> HostTree:
-    """The root disk is an NVMe namespace that two controllers lead to (K58)."""
+    """Compose a host whose root disk is an NVMe namespace that two controllers lead to (K58)."""
     tree = HostTree(kernel="6.12.48+deb13-amd64")
     subsystem = "/sys/devices/virtual/nvme-subsystem/nvme-subsys0"
     tree.link("/sys/class/nvme-subsystem/nvme-subsys0", subsystem)
@@ -223,7 +262,9 @@ def multipath() -> HostTree:
         tree.device(address, "144d:a824:144d:a801", NVME, parent=port, driver="nvme", group=index * 2 + 1)
         controller = f"{tree.path(address)}/nvme/nvme{index}"
         hidden = f"nvme0c{index}n1"
-        tree.file(f"{controller}/{hidden}/hidden", "1\n").link(f"/sys/class/block/{hidden}", f"{controller}/{hidden}")
+        tree.file(f"{controller}/{hidden}/hidden", "1\n").link(
+            f"/sys/class/block/{hidden}", f"{controller}/{hidden}"
+        )
         tree.link(f"{subsystem}/nvme{index}", controller)
     tree.block("nvme0n1", "259:0", subsystem)
     for part in (1, 2, 3):
@@ -233,7 +274,7 @@ def multipath() -> HostTree:
 
 
 def storage() -> HostTree:
-    """Root on LVM on dm-crypt on RAID 1 on two NVMe disks; ZFS and btrfs members on SATA."""
+    """Compose a host with its root on LVM on dm-crypt on RAID 1 on NVMe; ZFS and btrfs members on SATA."""
     tree = HostTree(kernel="6.6.63")
     for index, (port, bus) in enumerate((("0000:00:1c.0", 1), ("0000:00:1c.4", 2))):
         address = f"0000:{bus:02x}:00.0"
@@ -246,7 +287,9 @@ def storage() -> HostTree:
         tree.mapper(f"dm-{minor}", f"253:{minor}", label).holder("dm-0", f"dm-{minor}")
     tree.device("0000:00:17.0", "8086:a282:1849:a282", SATA, driver="ahci", group=4, pcie=None, reset=None)
     for index, disk in enumerate(("sda", "sdb", "sdc", "sdd")):
-        below = f"{tree.path('0000:00:17.0')}/ata{index + 1}/host{index}/target{index}:0:0/{index}:0:0:0/block"
+        below = (
+            f"{tree.path('0000:00:17.0')}/ata{index + 1}/host{index}/target{index}:0:0/{index}:0:0:0/block"
+        )
         tree.block(disk, f"8:{index * 16}", below)
     tree.block("sda1", "8:1", f"{tree.path('0000:00:17.0')}/ata1/host0/target0:0:0/0:0:0:0/block/sda")
     udev(tree, "8:1", ID_FS_TYPE="zfs_member", ID_FS_LABEL="tank")

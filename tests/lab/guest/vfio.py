@@ -1,0 +1,62 @@
+"""The VFIO interface of the kernel, as far as the lab asks it for the truth or holds a device with it."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import os
+import struct
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BASE: Final = ord(";") << 8
+SET_IOMMU: Final = _BASE | 102
+GROUP_GET_STATUS: Final = _BASE | 103
+GROUP_SET_CONTAINER: Final = _BASE | 104
+GROUP_GET_DEVICE_FD: Final = _BASE | 106
+DEVICE_SET_IRQS: Final = _BASE | 110
+
+TYPE1: Final = 1
+VIABLE: Final = 1
+REQUEST_INTERRUPT: Final = 4
+"""Index of the "please release this device" interrupt of vfio-pci."""
+EVENTFD_TRIGGER: Final = (1 << 2) | (1 << 5)
+
+
+@contextmanager
+def opened(path: str) -> Iterator[int]:
+    """Have a node open for reading and writing."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_viable(group: int) -> bool:
+    """Ask the kernel whether a group is viable (K20); one of its members must be on a VFIO driver."""
+    status = array.array("I", [8, 0])
+    with opened(f"/dev/vfio/{group}") as descriptor:
+        fcntl.ioctl(descriptor, GROUP_GET_STATUS, status)
+    return bool(status[1] & VIABLE)
+
+
+def open_device(address: str, group: int) -> tuple[int, int, int]:
+    """Open container, group and device as a virtual machine does; all three stay open."""
+    container = os.open("/dev/vfio/vfio", os.O_RDWR)
+    group_descriptor = os.open(f"/dev/vfio/{group}", os.O_RDWR)
+    fcntl.ioctl(group_descriptor, GROUP_SET_CONTAINER, array.array("i", [container]))
+    fcntl.ioctl(container, SET_IOMMU, TYPE1)
+    device = fcntl.ioctl(group_descriptor, GROUP_GET_DEVICE_FD, address.encode() + b"\0")
+    return container, group_descriptor, int.from_bytes(device, "little") if isinstance(device, bytes) else device
+
+
+def notify_requests(device: int) -> int:
+    """Give an event descriptor that becomes readable when the kernel wants the device back (K33)."""
+    event = os.eventfd(0)
+    request = struct.pack("=IIIIIi", 24, EVENTFD_TRIGGER, REQUEST_INTERRUPT, 0, 1, event)
+    fcntl.ioctl(device, DEVICE_SET_IRQS, request)
+    return event

@@ -1,0 +1,145 @@
+"""Get the facts of every device and group, where a read that blocks can be left behind."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vfioctl.model.address import PciAddress
+from vfioctl.sysfs import root as paths
+from vfioctl.sysfs.attribute import resolve
+from vfioctl.sysfs.denied import BLOCKED_REASON
+from vfioctl.sysfs.disposable import gather
+from vfioctl.sysfs.groups import GroupFacts, probe_group
+from vfioctl.sysfs.probe import CONFIG, DRIVER_OVERRIDE, MDEV_TYPES, Probe, Unidentified, probe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from vfioctl.sysfs.attribute import Files
+
+_ONE_PROCESS_UP_TO = 256
+"""Jobs that one reading process does faster than two can be started."""
+
+_MOST_PROCESSES = 4
+"""More only wait for each other in the kernel."""
+
+# What to leave out when reading a device blocked: first what is known to take the device's lock, then
+# all that asks hardware or a driver (K55).
+_ESCALATION: tuple[tuple[str, ...], ...] = (
+    (DRIVER_OVERRIDE,),
+    (DRIVER_OVERRIDE, CONFIG, MDEV_TYPES),
+)
+
+
+class Found(NamedTuple):
+    """A device's facts beside where it is in the device tree."""
+
+    address: PciAddress
+    path: str
+    facts: Probe
+
+
+class Fetched(NamedTuple):
+    """All that could be read, and what could not."""
+
+    devices: list[Found]
+    groups: list[tuple[int, GroupFacts]]
+    unread: dict[str, str]
+    """Host path to reason."""
+
+
+def fetch(files: Files, devices: Sequence[str], groups: Sequence[str]) -> Fetched:
+    """Read these devices and groups, given by name; on a live host in processes of their own."""
+    unread: dict[str, str] = {}
+    addresses: dict[str, PciAddress] = {}
+    for name in devices:
+        address = PciAddress.from_name(name)
+        if address is None:
+            unread[f"{paths.PCI_DEVICES}/{name}"] = "malformed: not a PCI address"
+        else:
+            addresses[f"{paths.PCI_DEVICES}/{name}"] = address
+    jobs = [*addresses, *(f"{paths.IOMMU_GROUPS}/{name}" for name in groups)]
+    results = dict(zip(jobs, _read(files, jobs), strict=True))
+    return Fetched(
+        devices=list(_devices(addresses, results, unread)),
+        groups=list(_groups(groups, results, unread)),
+        unread=unread,
+    )
+
+
+def _devices(
+    addresses: dict[str, PciAddress],
+    results: dict[str, Any],
+    unread: dict[str, str],
+) -> Iterable[Found]:
+    for link, address in addresses.items():
+        result = results[link]
+        if result is None:
+            unread[link] = BLOCKED_REASON
+        elif isinstance(result, str):
+            unread[link] = result
+        else:
+            path, facts = result
+            yield Found(address, path, Probe._make(facts))
+
+
+def _groups(
+    names: Iterable[str],
+    results: dict[str, Any],
+    unread: dict[str, str],
+) -> Iterable[tuple[int, GroupFacts]]:
+    for name in names:
+        result = results[f"{paths.IOMMU_GROUPS}/{name}"]
+        if result is None:
+            unread[f"{paths.IOMMU_GROUPS}/{name}"] = BLOCKED_REASON
+            continue
+        facts = GroupFacts._make(result)
+        unread.update(facts.unread)
+        yield int(name), facts
+
+
+def _read(files: Files, jobs: list[str]) -> list[Any]:
+    """Return what each job gave; None for what blocked to the end."""
+    # A folder's reads cannot block, so a small one is read right here.
+    if not files.root.live and len(jobs) <= _ONE_PROCESS_UP_TO:
+        return [_work(files, job) for job in jobs]
+    processes = 1 if len(jobs) <= _ONE_PROCESS_UP_TO else min(os.cpu_count() or 1, _MOST_PROCESSES)
+    results = _in_processes(files, jobs, (), processes)
+    for skip in _ESCALATION:
+        blocked = [at for at, result in enumerate(results) if result is None]
+        if not blocked:
+            break
+        again = _in_processes(files, [jobs[at] for at in blocked], skip, 1)
+        for at, result in zip(blocked, again, strict=True):
+            results[at] = result
+    return results
+
+
+def _in_processes(files: Files, jobs: list[str], skip: tuple[str, ...], processes: int) -> list[Any]:
+    """Read in child processes, which also send what a recording keeps."""
+    results: list[Any] = []
+    for result in gather(jobs, lambda job: (_work(files, job, skip), files.drain()), processes=processes):
+        if result is None:
+            results.append(None)
+        else:
+            results.append(result[0])
+            files.absorb(result[1])
+    return results
+
+
+def _work(files: Files, job: str, skip: tuple[str, ...] = ()) -> tuple[Any, ...] | str:
+    """Read one device or group into plain values; a text says why there are none."""
+    if job.startswith(paths.IOMMU_GROUPS):
+        return tuple(probe_group(files, job))
+    try:
+        path = resolve(job, files.link(job))
+        folder = files.folder(path)
+        try:
+            return path, tuple(probe(folder, skip))
+        finally:
+            folder.close()
+    except Unidentified as error:
+        return str(error)
+    except OSError as error:
+        return f"it went away while it was read ({(error.strerror or '').lower()})"
