@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.golden_files import FOLDER, GoldenFiles
 from tests.in_process import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+pytest_plugins = ("tests.support.fixtures",)
+
+_HYPOTHESIS = Path(__file__).parent.parent / "build" / "hypothesis"
+set_hypothesis_home_dir(_HYPOTHESIS)
 # One machine is much slower than another; and a test that found a bad case once must find it again.
 settings.register_profile("vfioctl", deadline=None, database=None, derandomize=True)
 settings.load_profile("vfioctl")
@@ -83,7 +88,7 @@ def surroundings(
     base = request.getfixturevalue("tmp_path_factory").getbasetemp()
     golden = (str(FOLDER),) if request.config.getoption("--regen") else ()
     _writes.strayed.clear()
-    _writes.allowed = (str(base), os.path.realpath(base), "/dev/", *golden)
+    _writes.allowed = (str(base), os.path.realpath(base), "/dev/", str(_HYPOTHESIS), *golden)
     yield tmp_path
     _writes.allowed = ()
     assert not _writes.strayed, f"the test wrote outside its folder: {_writes.strayed}"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from typing import Final
 
-_WIDTH: Final = 78
+_WIDTH: Final = 80
 _SPECIAL: Final = {
     "\\": r"\e",
     "-": r"\-",
@@ -70,11 +69,17 @@ def _block(lines: list[str]) -> list[str]:
 
 
 def filled(text: str) -> list[str]:
-    """Return text that roff may fill, in input lines of a readable length."""
+    """Return text that roff may fill, in input lines of at most 80 characters where words allow it."""
     # Code must not be parted from its backticks by the end of a line.
-    glued = _CODE.sub(lambda code: code.group(0).replace(" ", "\0"), " ".join(text.split()))
-    lines = textwrap.wrap(glued, _WIDTH, break_long_words=False, break_on_hyphens=False)
-    return [line(one.replace("\0", " ")) for one in lines]
+    words = _CODE.sub(lambda code: code.group(0).replace(" ", "\0"), " ".join(text.split())).split()
+    lines: list[str] = []
+    for word in (one.replace("\0", " ") for one in words):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and len(line(longer)) <= _WIDTH:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return [line(one) for one in lines]
 
 
 def kept(lines: list[str]) -> list[str]:

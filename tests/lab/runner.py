@@ -127,7 +127,7 @@ def plan_for(lab: Lab, order: Order, folder: Path, task: str) -> Plan:
 def pytest_arguments(order: Order) -> list[str]:
     """Give what pytest is called with in the guest."""
     arguments = ["-p", "tests.lab.guest.plugin", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir=/checkout"]
-    arguments += ["-q", "--tb=short", f"--topology={order.topology.name}", f"--kernel={order.kernel}"]
+    arguments += ["-q", "--tb=short", "--color=no", "-vv", f"--topology={order.topology.name}", f"--kernel={order.kernel}"]
     arguments += ["-k", order.pattern] if order.pattern else []
     return [*arguments, order.scenarios]
 

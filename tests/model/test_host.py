@@ -86,6 +86,8 @@ def test_a_loop_of_parents_ends() -> None:
     host = make_host(one, other, selfish)
     assert list(host.ancestors(one)) == [other]
     assert list(host.ancestors(selfish)) == []
+    below = make_device("04:00.0", parent="02:00.0")
+    assert list(make_host(one, other, below).ancestors(below)) == [other, one]
     assert not host.is_under(one, one.address)
     assert not host.is_under(selfish, selfish.address)
     assert not host.is_under(one, at("09:00.0"))

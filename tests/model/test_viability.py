@@ -317,6 +317,16 @@ def test_binding_vmd_takes_everything_behind_it_along() -> None:
     assert judged.losses == (Loss(disk.address, use("/")),)
 
 
+def test_a_vmd_that_cannot_be_bound_takes_nothing_along() -> None:
+    """Its children stay where they are, and stay in the way."""
+    vmd = make_device("00:0e.0", driver="vmd", class_code=0x010400, alive=False)
+    disk = make_device("10000:e1:00.0", driver="nvme", usage=(use("/"),))
+    judged = judge(vmd, disk)
+    assert judged.bind == ()
+    assert judged.losses == ()
+    assert [blocker.name for blocker in judged.blockers_after_bind] == ["0000:00:0e.0", "10000:e1:00.0"]
+
+
 def test_children_of_a_vmd_elsewhere_stay() -> None:
     """Without the controller in the group there is nothing to bind that would take them along."""
     judged = judge(make_device("10000:e1:00.0", driver="nvme"))

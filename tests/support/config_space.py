@@ -98,7 +98,7 @@ class Space(NamedTuple):
             offset += 8 if bar.wide() else 4
 
     def resource(self) -> bytes:
-        """Return the ``resource`` file up to the expansion ROM; the kernel has windows and VF regions after it."""
+        """Return the ``resource`` file up to the expansion ROM; the kernel has more rows."""
         lines = []
         for bar in self.bars:
             lines.append((bar.start, bar.start + bar.size - 1 if bar.size else 0, bar.flags()))

@@ -9,7 +9,7 @@ import click
 from vfioctl.cli.options import GLOBAL_OPTIONS, GlobalOption
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from click.shell_completion import CompletionItem
 
@@ -17,12 +17,19 @@ HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 """Context settings of every command."""
 
 
+def _with_global_options(settings: dict[str, Any]) -> dict[str, Any]:
+    return {**settings, "params": [*(settings.get("params") or ()), *GLOBAL_OPTIONS]}
+
+
 class Command(click.Command):
     """A command that takes the global options, listed apart from its own."""
 
-    def __init__(self, *args: Any, params: list[click.Parameter] | None = None, **kwargs: Any) -> None:  # noqa: ANN401 - Click's own
+    def __init__(self, name: str | None = None, **settings: Any) -> None:  # noqa: ANN401 - Click's own
         """Add the global options."""
-        super().__init__(*args, params=[*(params or ()), *GLOBAL_OPTIONS], **kwargs)
+        super().__init__(name, **_with_global_options(settings))
+
+    def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write nothing: newer versions of Click list arguments here, older ones nowhere."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write arguments, options, and then what every command takes."""
@@ -34,18 +41,18 @@ class LazyGroup(click.Group):
 
     def __init__(
         self,
-        *args: Any,  # noqa: ANN401 - Click's own
-        params: list[click.Parameter] | None = None,
+        name: str | None = None,
+        *,
         lazy: Mapping[str, tuple[str, str]] | None = None,
-        **kwargs: Any,  # noqa: ANN401 - Click's own
+        **settings: Any,  # noqa: ANN401 - Click's own
     ) -> None:
         """Keep the table of commands, name to module and short help, and add the global options."""
-        super().__init__(*args, params=[*(params or ()), *GLOBAL_OPTIONS], **kwargs)
+        super().__init__(name, **_with_global_options(settings))
         self.lazy = lazy or {}
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the table."""
-        return [*self.lazy, *super().list_commands(ctx)]
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table, or in which they were added."""
+        return [*self.lazy, *self.commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, importing its module."""
@@ -68,17 +75,15 @@ class LazyGroup(click.Group):
             )
         return super().resolve_command(ctx, args)
 
-    def short_helps(self, ctx: click.Context) -> list[tuple[str, str]]:
+    def short_helps(self) -> list[tuple[str, str]]:
         """Return every command with its short help."""
         lazy = [(name, short_help) for name, (_, short_help) in self.lazy.items()]
-        return lazy + [
-            (name, command.get_short_help_str(200)) for name, command in sorted(self.commands.items())
-        ]
+        return lazy + [(name, command.get_short_help_str(200)) for name, command in self.commands.items()]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands, then arguments and options."""
         with formatter.section("Commands"):
-            formatter.write_dl(self.short_helps(ctx))
+            formatter.write_dl(self.short_helps())
         _write_parameters(self, ctx, formatter)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -87,24 +92,26 @@ class LazyGroup(click.Group):
 
         found = [
             CompletionItem(name, help=short_help)
-            for name, short_help in self.short_helps(ctx)
+            for name, short_help in self.short_helps()
             if name.startswith(incomplete)
         ]
         return found + click.Command.shell_complete(self, ctx, incomplete)
 
 
 def _write_parameters(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    own: list[tuple[str, str]] = []
-    everywhere: list[tuple[str, str]] = []
-    arguments: list[tuple[str, str]] = []
-    for parameter in command.get_params(ctx):
-        record = parameter.get_help_record(ctx)
-        if record is None:
-            continue
-        shared = isinstance(parameter, GlobalOption) or parameter.name == "help"
-        is_argument = isinstance(parameter, click.Argument)
-        (arguments if is_argument else everywhere if shared else own).append(record)
-    for title, records in (("Arguments", arguments), ("Options", own), ("Global options", everywhere)):
+    parameters = command.get_params(ctx)
+    shared = [parameter for parameter in parameters if isinstance(parameter, GlobalOption)]
+    arguments = [parameter for parameter in parameters if isinstance(parameter, click.Argument)]
+    own = [parameter for parameter in parameters if parameter not in [*shared, *arguments]]
+    sections: list[tuple[str, Sequence[click.Parameter]]] = [("Arguments", arguments), ("Options", own)]
+    if ctx.parent is None:
+        sections.append(("Global options, before or after the command", shared))
+    for title, members in sections:
+        records = [record for member in members if (record := member.get_help_record(ctx))]
         if records:
             with formatter.section(title):
                 formatter.write_dl(records)
+    if ctx.parent is not None:
+        names = ", ".join("/".join((*option.opts, *option.secondary_opts)) for option in shared)
+        with formatter.section("Global options"):
+            formatter.write_text(f"{names}; explained by: {ctx.find_root().command_path} -h")

@@ -15,8 +15,8 @@ from vfioctl.cli.tree import COMMANDS
     cls=Command,
     context_settings=HELP_NAMES,
     short_help=COMMANDS["completion"][1],
-    help="""Print the completion script of a shell. Completion offers commands and options, and the addresses, drivers,
-groups and interfaces of this host.
+    help="""Print the completion script of a shell. Completion offers commands and options, and the addresses,
+drivers, groups and interfaces of this host.
 
 A package usually installs the script where the shell finds it by itself.""",
     epilog="""\b

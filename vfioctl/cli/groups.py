@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     context_settings=HELP_NAMES,
     short_help=COMMANDS["groups"][1],
     help="""Explain the IOMMU groups. Devices of one group can only be given to VMs together: for each group,
-who is in it, whether it is viable now and because of whom not, what to type to make it so, what the host would
-lose by that, and why these devices are together.
+who is in it, whether it is viable now and because of whom not, what to type to make it so, what the host
+would lose by that, and why these devices are together.
 
 Selectors pick the groups of the devices they match. A host without an IOMMU has no groups; that is said, and
 is no error.""",

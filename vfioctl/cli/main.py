@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from click.exceptions import Abort, Exit, NoArgsIsHelpError
 
-from vfioctl.cli.session import Session, terminal_width
+from vfioctl.cli.session import Session, terminal_width, writing
 from vfioctl.cli.tree import root
 from vfioctl.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, UsageError, VfioctlError
 
@@ -36,19 +36,21 @@ def main() -> int:
     # would cost a fifth of the start. A command that stays (watching, serving) collects again.
     gc.disable()
     code = run(sys.argv[1:])
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.__stdout__, sys.__stderr__):
         with suppress(OSError, ValueError):
-            stream.flush()
+            if stream:
+                stream.flush()
     os._exit(code)
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; no exception leaves it."""
+def run(arguments: Sequence[str], session: Session | None = None) -> int:
+    """Run one command line, in a session of its own unless given one; no exception leaves it."""
     given = list(arguments)
-    session = Session()
+    session = session or Session()
     try:
         code = _run(given, session)
-        sys.stdout.flush()
+        with writing():
+            sys.stdout.flush()
     except Exit as leaving:
         return _flushed(leaving.exit_code)
     except NoArgsIsHelpError as problem:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
     from vfioctl.model.selector import Selector
 
+    Value = click.ParamType[Any]
+else:
+    Value = click.ParamType  # generic in the newest Click only, and for type checkers only
+
 SAMPLE = "sample"
 """The word that stands for the embedded sample host."""
 
@@ -26,10 +30,10 @@ class Argument(click.Argument):
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         """Return the name as shown in the usage line, and the help."""
-        return self.make_metavar(ctx), self.help
+        return self.make_metavar(ctx), self.help or ""
 
 
-class SelectorType(click.ParamType):
+class SelectorType(Value):
     """A selector: text to `Selector`, and completion of what this host has."""
 
     name = "selector"
@@ -51,7 +55,7 @@ class SelectorType(click.ParamType):
         return suggest(ctx, incomplete)
 
 
-class FilePath(click.ParamType):
+class FilePath(Value):
     """A file or folder to write."""
 
     name = "file"
@@ -65,7 +69,7 @@ class FilePath(click.ParamType):
         return [CompletionItem(incomplete, type="file")]
 
 
-class RootPath(click.ParamType):
+class RootPath(Value):
     """A folder or an archive that holds a host, or the word ``sample``."""
 
     name = "path"

@@ -98,18 +98,21 @@ class Session:
         """Write a JSON document to stdout."""
         from vfioctl.render.document import document_text
 
-        sys.stdout.write(document_text(document) + "\n")
+        with writing():
+            sys.stdout.write(document_text(document) + "\n")
 
     def print_lines(self, lines: Iterable[Line]) -> None:
         """Write lines to stdout, with colours where they are wanted."""
         if self.colored:
             from vfioctl.render.terminal import print_colored
 
-            print_colored(lines, sys.stdout)
+            with writing():
+                print_colored(lines, sys.stdout)
         else:
             from vfioctl.render.styled import plain_text
 
-            sys.stdout.write(plain_text(lines))
+            with writing():
+                sys.stdout.write(plain_text(lines))
 
     def note_no_iommu(self, host: Host) -> None:
         """Say on stderr that nothing can be passed through on this host, or that it is unknown."""
@@ -137,6 +140,27 @@ class Session:
             from vfioctl.render.text import visible
 
             click.echo(f"note: {visible(text)}", err=True)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Turn a failure to write the result into an error with a hint; a closed pipe is none.
+
+    Raises:
+        VfioctlError: stdout takes no more.
+
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        from vfioctl.errors import VfioctlError
+
+        raise VfioctlError(
+            f"the result could not be written: {problem.strerror}",
+            hint="look where the output goes: is it full?",
+        ) from problem
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

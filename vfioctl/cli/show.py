@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     cls=Command,
     context_settings=HELP_NAMES,
     short_help=COMMANDS["show"][1],
-    help="""Show everything about one device. First the verdict: can it be passed through, why or why not, what the
-host would lose, and what to type next. Then what it is, where it is, who has it and what it can do.
+    help="""Show everything about one device. First the verdict: can it be passed through, why or why not,
+what the host would lose, and what to type next. Then what it is, where it is, who has it and what it can do.
 
 The selector must match exactly one device.""",
     epilog="""\b

@@ -19,8 +19,8 @@ from vfioctl.errors import DriftError, UsageError
     context_settings=HELP_NAMES,
     short_help=COMMANDS["snapshot"][1],
     subcommand_metavar="COMMAND [ARGS]...",
-    help="""Save what vfioctl reads of a host in one archive, and compare hosts. Every command that only reads takes such
-an archive as --root: look at a machine elsewhere, or at what it was like before.""",
+    help="""Save what vfioctl reads of a host in one archive, and compare hosts. Every command that only reads
+takes such an archive as --root: look at a machine elsewhere, or at what it was like before.""",
     epilog="""\b
 Examples:
   vfioctl snapshot save --redact host.tar.gz     to attach to a report
@@ -37,8 +37,9 @@ def command() -> None:
     cls=Command,
     context_settings=HELP_NAMES,
     short_help="Write what is read of this host into one archive.",
-    help="""Write exactly what vfioctl reads of a host into one archive. The name's ending chooses the form: .tar.gz, .tgz,
-.tar.zst (needs the Python package zstandard), .tar, .txt (text that can be read and compared), or none: a folder.
+    help="""Write exactly what vfioctl reads of a host into one archive. The name's ending chooses the form:
+.tar.gz, .tgz, .tar.zst (needs the Python package zstandard), .tar, .txt (text that can be read and compared),
+or none: a folder.
 
 Run it as root: what this user cannot read is missing in the archive, and marked as unreadable.""",
     epilog="""\b
@@ -65,7 +66,9 @@ def save(session: Session, file: str, redact: bool, force: bool) -> None:
         raise UsageError(f"{file} exists already", hint="choose another name, or overwrite it with --force")
     with session.opened() as root:
         host, entries = capture(root)
-        write_archive(redacted(entries) if redact else entries, file, Meta(redacted=redact))
+        if redact:
+            entries = redacted(entries, _host_names() if root.live else ())
+        write_archive(entries, file, Meta(redacted=redact))
     count = len(host.devices)
     if session.form == "json":
         from vfioctl.render.document import document, unreadable
@@ -78,13 +81,19 @@ def save(session: Session, file: str, redact: bool, force: bool) -> None:
     session.note_unread(host)
 
 
+def _host_names() -> tuple[str, ...]:
+    """Return this host's name, in full and without its domain."""
+    name = os.uname().nodename
+    return name, name.partition(".")[0]
+
+
 @command.command(
     "diff",
     cls=Command,
     context_settings=HELP_NAMES,
     short_help="Compare two hosts, or one with what it was.",
-    help="""Compare two hosts: devices that came and went, every field that changed, groups. Exits with 0 if they are alike
-and with 10 if not.""",
+    help="""Compare two hosts: devices that came and went, every field that changed, groups. Exits with 0 if
+they are alike and with 10 if not.""",
     epilog="""\b
 Examples:
   vfioctl snapshot diff before.tar.gz            with this host as it is now

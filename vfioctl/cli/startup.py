@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import gc
 import sys
+from types import ModuleType
 
-_Module = type(sys)
 
-
-class _Later(_Module):
+class _Later(ModuleType):
     """A module that loads the real one when something of it is asked for."""
 
     def __getattr__(self, name: str) -> object:
@@ -44,13 +43,13 @@ def load_click() -> None:
             del sys.modules[name]
 
 
-def _stand_ins() -> dict[str, _Module]:
+def _stand_ins() -> dict[str, ModuleType]:
     inspect, uuid, datetime, gettext = (_Later(name) for name in ("inspect", "uuid", "datetime", "gettext"))
-    vars(inspect).update(cleandoc=cleandoc)
+    inspect.__dict__.update(cleandoc=cleandoc)
     # Click subclasses ParamType[uuid.UUID] and ParamType[datetime]: any class will do.
-    vars(uuid).update(UUID=type("UUID", (), {}))
-    vars(datetime).update(datetime=type("datetime", (), {}))
-    vars(gettext).update(gettext=str, ngettext=lambda one, many, count: one if count == 1 else many)
+    uuid.__dict__.update(UUID=type("UUID", (), {}))
+    datetime.__dict__.update(datetime=type("datetime", (), {}))
+    gettext.__dict__.update(gettext=str, ngettext=lambda one, many, count: one if count == 1 else many)
     return {module.__name__: module for module in (inspect, uuid, datetime, gettext)}
 
 

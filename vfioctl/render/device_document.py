@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from vfioctl.render.document import Document
     from vfioctl.sysfs.names import Names
 
-# The keys in their order; %s takes JSON, anything else a number. Building thousands of dictionaries and encoding
-# them would take three times as long as filling in this template.
+# The keys in their order; %s takes JSON, anything else a number. Building thousands of dictionaries and
+# encoding them would take twice as long as filling in this template.
 _NUMBERS = {
     "vendor_id": '"%04x"',
     "device_id": '"%04x"',

@@ -59,20 +59,17 @@ def _answer(device: PciDevice, reasons: list[str], prospects: Outlook | None) ->
         return "no", "bad", reasons
     if prospects is None:
         return "unknown", "unknown", ["its IOMMU group could not be read"]
-    if any(use.kind is UsageKind.VM for use in device.usage):
-        return (
-            "yes, and a VM has it now",
-            "good",
-            [use.detail for use in device.usage if use.kind is UsageKind.VM],
-        )
-    if prospects.word == "viable":
-        ready = "yes, it is ready" if device.on_vfio else "yes, once it is bound"
-        return ready, "good", list(prospects.why) if not device.on_vfio else []
-    if prospects.word == "viable after bind":
-        return "yes, after binding its group", "warn", list(prospects.why)
-    if prospects.word == "unknown":
-        return "unknown", "unknown", list(prospects.why)
-    return "no", "bad", list(prospects.why)
+    holders = [use.detail for use in device.usage if use.kind is UsageKind.VM]
+    if holders:
+        return "yes, and a VM has it now", "good", holders
+    if prospects.word == "viable" and device.on_vfio:
+        return "yes, it is ready", "good", []
+    answers = {
+        "viable": "yes, once it is bound",
+        "viable after bind": "yes, after binding its group",
+        "unknown": "unknown",
+    }
+    return answers.get(prospects.word, "no"), prospects.style, list(prospects.why)
 
 
 def _identity(device: PciDevice, names: Names) -> Iterator[tuple[str, ...]]:

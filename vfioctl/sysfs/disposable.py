@@ -13,6 +13,7 @@ import marshal
 import os
 import signal
 from contextlib import suppress
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -21,12 +22,17 @@ if TYPE_CHECKING:
 
     Result = tuple[Any, ...]
 
-PATIENCE = 0.4
-"""Seconds without progress after which a child in D state is abandoned; half of it for each further one."""
+PATIENCE = 0.25
+"""Seconds between two looks; a child in D state at the same job in both is abandoned. Half of it from then on."""
 LEAST_PATIENCE = 0.1
 """Seconds that every child is given, however many were abandoned before."""
 MOST_ROUNDS = 12
 """How many times as long a child may stand still that does not sleep in D state: the machine may be busy."""
+
+_FAREWELL = 0.1
+"""Seconds that a killed child may take to end before it is left to the next call."""
+
+_left_behind: set[int] = set()
 
 _BATCH = 128
 _INDEX_BYTES = 4
@@ -68,6 +74,7 @@ def gather(
             team.collect(patience)
         finally:
             team.abandon_all()
+            _reap(_FAREWELL)
     return results
 
 
@@ -172,7 +179,7 @@ class _Team:
         replaced = False
         for child in list(self._children.values()):
             where = self._where(child)
-            before, rounds = self._seen.get(child.pid, (where, 0))
+            before, rounds = self._seen.get(child.pid, (-1, 0))
             rounds = rounds + 1 if before == where else 0
             self._seen[child.pid] = (where, rounds)
             if rounds == 0 or (rounds < MOST_ROUNDS and not _sleeps_uninterruptibly(child.pid)):
@@ -192,14 +199,27 @@ class _Team:
         self._forget(child)
         with suppress(ProcessLookupError):
             os.kill(child.pid, signal.SIGKILL)
-        # In D state it does not end now; init inherits it when this program has ended.
-        with suppress(ChildProcessError):
-            os.waitpid(child.pid, os.WNOHANG)
+        _left_behind.add(child.pid)
 
     def _forget(self, child: Child) -> None:
         del self._children[child.pipe]
         del self._buffers[child.pipe]
+        self._seen.pop(child.pid, None)
         os.close(child.pipe)
+
+
+def _reap(wait: float) -> None:
+    """Take leave of killed children; those in D state are asked again next time, and init inherits the last."""
+    until = monotonic() + wait
+    while True:
+        for pid in tuple(_left_behind):
+            with suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                    continue
+            _left_behind.discard(pid)
+        if monotonic() >= until or all(map(_sleeps_uninterruptibly, _left_behind)):
+            return
+        sleep(0.001)
 
 
 def _send(pipe: int, payload: bytes) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vfioctl.model.address import PciAddress
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.attribute import resolve
-from vfioctl.sysfs.denied import BLOCKED_REASON
+from vfioctl.sysfs.denied import BLOCKED, BLOCKED_REASON, reason_of
 from vfioctl.sysfs.disposable import gather
 from vfioctl.sysfs.groups import GroupFacts, probe_group
 from vfioctl.sysfs.probe import CONFIG, DRIVER_OVERRIDE, MDEV_TYPES, Probe, Unidentified, probe
@@ -128,12 +129,14 @@ def _in_processes(files: Files, jobs: list[str], skip: tuple[str, ...], processe
     return results
 
 
-def _work(files: Files, job: str, skip: tuple[str, ...] = ()) -> tuple[Any, ...] | str:
-    """Read one device or group into plain values; a text says why there are none."""
+def _work(files: Files, job: str, skip: tuple[str, ...] = ()) -> tuple[Any, ...] | str | None:
+    """Read one device or group into plain values; a text says why there are none, None that it blocked."""
+    if files.root.denied.get(job) == BLOCKED:
+        return None
     if job.startswith(paths.IOMMU_GROUPS):
         return tuple(probe_group(files, job))
     try:
-        path = resolve(job, files.link(job))
+        path = _place(files, job)
         folder = files.folder(path)
         try:
             return path, tuple(probe(folder, skip))
@@ -142,4 +145,15 @@ def _work(files: Files, job: str, skip: tuple[str, ...] = ()) -> tuple[Any, ...]
     except Unidentified as error:
         return str(error)
     except OSError as error:
-        return f"it went away while it was read ({(error.strerror or '').lower()})"
+        return reason_of(error) or "it went away while it was read"
+
+
+def _place(files: Files, link: str) -> str:
+    """Return where in the device tree a device of the bus is."""
+    try:
+        return resolve(link, files.link(link))
+    except OSError as error:
+        # A folder where the kernel has a link: a recording that copied instead of linking.
+        if error.errno == errno.EINVAL:
+            return link
+        raise

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from vfioctl.sysfs.root import HostRoot
 
+_IDS = ("vendor", "device", "class")
+
 
 class Glance(NamedTuple):
     """What a completion shows of a device."""
@@ -29,7 +31,7 @@ def glance(root: HostRoot) -> Iterator[Glance]:
     for name in _names(root, paths.PCI_DEVICES):
         folder = f"{paths.PCI_DEVICES}/{name}"
         try:
-            ids = [int(files.read(f"{folder}/{attribute}"), 16) for attribute in ("vendor", "device", "class")]
+            ids = [int(files.read(f"{folder}/{attribute}"), 16) for attribute in _IDS]
         except (OSError, ValueError):
             continue
         yield Glance(name, *ids)

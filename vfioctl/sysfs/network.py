@@ -108,9 +108,10 @@ def _addresses_v4(attributes: Attributes, connected: list[_Connected]) -> dict[s
     for text in _local_addresses(attributes.lines(root.ADDRESSES_V4)):
         number = _number_v4(text)
         near = [route for route in connected if number & route.mask == route.network]
-        if near:
-            best = max(near, key=lambda route: route.mask)
-            found = addresses.setdefault(best.interface, [])
+        longest = max((route.mask for route in near), default=0)
+        # Two interfaces in one network: procfs does not tell whose address it is, so either may lose it.
+        for interface in dict.fromkeys(route.interface for route in near if route.mask == longest):
+            found = addresses.setdefault(interface, [])
             if text not in found:
                 found.append(text)
     return addresses

@@ -33,8 +33,6 @@ T = TypeVar("T")
 # What lspci needs beside what this program reads.
 _FOR_OTHER_TOOLS = ("vendor", "device", "class", "subsystem_vendor", "subsystem_device", "irq", "modalias")
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
-# A folder that was read as a file, or something else as a link: what it is says it all.
-_OTHER_KIND = frozenset({errno.EISDIR, errno.EINVAL})
 
 _COMMAND = re.compile(r"/proc/\d+/cmdline")
 _OPEN_FILE = re.compile(r"(/proc/\d+)/fd/\d+")
@@ -70,7 +68,7 @@ class RecordingFiles(Files):
 
     def link(self, path: str) -> str:
         """Return a link's target and keep it."""
-        target = self._watched(super().link, path)
+        target = self._watched(super().link, path, errno.EINVAL)
         self._traces.append(("link", path, target))
         return target
 
@@ -107,11 +105,11 @@ class RecordingFiles(Files):
                     entries[path] = entry
         return entries
 
-    def _watched(self, read: Callable[[str], T], path: str) -> T:
+    def _watched(self, read: Callable[[str], T], path: str, other_kind: int = errno.EISDIR) -> T:
         try:
             return read(path)
         except OSError as error:
-            _keep_refusal(self._traces, path, error)
+            _keep_refusal(self._traces, path, error, other_kind)
             raise
 
     def _placeholder(self, path: str) -> Entry | None:
@@ -155,7 +153,7 @@ class _RecordingFolder(CheckedFolder):
 
     def link(self, name: str) -> str:
         """Return a link's target and keep it."""
-        with self._watched(name):
+        with self._watched(name, errno.EINVAL):
             target = super().link(name)
         self._traces.append(("link", f"{self._path}/{name}", target))
         return target
@@ -176,17 +174,21 @@ class _RecordingFolder(CheckedFolder):
         super().close()
 
     @contextmanager
-    def _watched(self, name: str) -> Iterator[None]:
+    def _watched(self, name: str, other_kind: int = errno.EISDIR) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            _keep_refusal(self._traces, f"{self._path}/{name}", error)
+            _keep_refusal(self._traces, f"{self._path}/{name}", error, other_kind)
             raise
 
 
-def _keep_refusal(traces: list[Trace], path: str, error: OSError) -> None:
-    """Keep that something is there and how it refused; what is not there leaves no trace."""
-    if error.errno in _OTHER_KIND:
+def _keep_refusal(traces: list[Trace], path: str, error: OSError, other_kind: int) -> None:
+    """Keep that something is there and how it refused; what is not there leaves no trace.
+
+    ``other_kind`` is the error of what was read as a file and is a folder, or as a link and is none: there
+    it is enough to keep what it is.
+    """
+    if error.errno == other_kind:
         traces.append(("name", path, ""))
     elif error.errno == errno.ETIMEDOUT:
         traces.append(("denied", path, BLOCKED))

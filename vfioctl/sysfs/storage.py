@@ -14,7 +14,7 @@ from vfioctl.sysfs import root
 from vfioctl.sysfs.classes import class_members, function_above
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from vfioctl.model.address import PciAddress
     from vfioctl.sysfs.attribute import Attributes
@@ -125,7 +125,14 @@ class _Finder:
     def __init__(self, attributes: Attributes, blocks: Mapping[str, Block]) -> None:
         self._attributes = attributes
         self._blocks = blocks
-        self._mounts = read_mounts(attributes)
+        self._labelled: dict[str, str] = {
+            block.label: block.name for block in reversed(tuple(blocks.values()))
+        }
+        self._parts: dict[str, list[str]] = {}
+        for block in blocks.values():
+            if block.disk != block.name:
+                self._parts.setdefault(block.disk, []).append(block.name)
+        self._points = self._mount_points(read_mounts(attributes))
         self._swaps = frozenset(self._name_of(source) for source in read_swaps(attributes))
         self._udev: dict[str, dict[str, str]] = {}
 
@@ -133,8 +140,22 @@ class _Finder:
         """Return the block device a device file stands for: by its name, or by a mapping's name."""
         if source.startswith("/dev/mapper/"):
             label = source.removeprefix("/dev/mapper/")
-            return next((block.name for block in self._blocks.values() if block.label == label), label)
-        return source.removeprefix("/dev/")
+            return self._labelled.get(label, label)
+        # What is a folder in /dev is an exclamation mark in sysfs: /dev/cciss/c0d0 is cciss!c0d0.
+        return source.removeprefix("/dev/").replace("/", "!")
+
+    def _mount_points(self, mounts: Sequence[Mount]) -> dict[str, set[str]]:
+        """Return by block device where it is mounted."""
+        numbers = {block.number: block.name for block in self._blocks.values() if block.number}
+        points: dict[str, set[str]] = {}
+        for mount in mounts:
+            names = {numbers[mount.number]} if mount.number in numbers else set()
+            if mount.source.startswith("/dev/"):
+                # btrfs shows a device number of its own, so the source must tell; bcachefs lists its disks.
+                names.update(self._name_of(source) for source in (mount.source, *mount.source.split(":")))
+            for name in names:
+                points.setdefault(name, set()).add(mount.point)
+        return points
 
     def uses(self, block: Block) -> Iterator[Usage]:
         """Yield the uses of one disk or partition."""
@@ -143,7 +164,7 @@ class _Finder:
             way = f"{block.name} (through {above.label})"
             found = list(self._own_uses(above, way))
             yield from found
-            if not found and not above.holders:
+            if not found and not above.holders and above.name not in self._parts:
                 yield Usage(UsageKind.HOLDER, block.name, f"{block.name} is held by {above.label}")
 
     def _above(self, block: Block) -> Iterator[Block]:
@@ -156,12 +177,11 @@ class _Finder:
             seen.add(name)
             above = self._blocks.get(name) or Block(name, (), name, "", (), name)
             yield above
-            waiting.extend(above.holders)
             # Partitions of an array are used like those of a disk.
-            waiting.extend(part.name for part in self._blocks.values() if part.disk == name != part.name)
+            waiting += [*above.holders, *self._parts.get(name, ())]
 
     def _own_uses(self, block: Block, way: str) -> Iterator[Usage]:
-        points = self._mount_points(block)
+        points = sorted(self._points.get(block.name, ()), key=lambda point: (len(point), point))
         if points:
             yield Usage(UsageKind.MOUNT, block.name, f"{way} is mounted on {_listed(points)}")
         if block.name in self._swaps:
@@ -169,32 +189,18 @@ class _Finder:
         if not points:
             yield from self._memberships(block, way)
 
-    def _mount_points(self, block: Block) -> list[str]:
-        found = {
-            mount.point
-            for mount in self._mounts
-            if mount.number == block.number
-            # btrfs shows a device number of its own, so the source must tell.
-            or (mount.source.startswith("/dev/") and self._name_of(mount.source) == block.name)
-        }
-        return sorted(found, key=lambda point: (len(point), point))
-
     def _memberships(self, block: Block, way: str) -> Iterator[Usage]:
         udev = self._udev_of(block)
         kind = udev.get("ID_FS_TYPE")
         if kind == "zfs_member":
             pool = udev.get("ID_FS_LABEL", "unknown")
             yield Usage(UsageKind.MEMBER, block.name, f"{way} is part of the ZFS pool {pool}")
-        elif kind == "btrfs" and self._is_mounted_elsewhere(block, udev.get("ID_FS_UUID")):
+        elif kind == "btrfs" and udev.get("ID_FS_UUID") in self._mounted_uuids():
             yield Usage(UsageKind.MEMBER, block.name, f"{way} is part of a mounted btrfs file system")
 
-    def _is_mounted_elsewhere(self, block: Block, uuid: str | None) -> bool:
-        return uuid is not None and any(
-            other.name != block.name
-            and self._mount_points(other)
-            and self._udev_of(other).get("ID_FS_UUID") == uuid
-            for other in self._blocks.values()
-        )
+    def _mounted_uuids(self) -> set[str]:
+        mounted = (self._udev_of(self._blocks[name]) for name in self._points if name in self._blocks)
+        return {udev["ID_FS_UUID"] for udev in mounted if "ID_FS_UUID" in udev}
 
     def _udev_of(self, block: Block) -> dict[str, str]:
         """Return udev's properties of a block device, from its database without its daemon."""

@@ -63,6 +63,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     text = report.longreprtext
     if report.skipped and isinstance(report.longrepr, tuple):
         text = str(report.longrepr[2])
+    if report.failed:
+        text = "\n".join([text, *(f"---- {title}\n{said}" for title, said in report.sections)])
     channel.emit("report", name=name, outcome=report.outcome, seconds=report.duration, text=text)
 
 

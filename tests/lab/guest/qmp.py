@@ -21,7 +21,12 @@ class Monitor:
         """Open the port and agree on the protocol."""
         self._port = os.open(channel.port(QMP_PORT), os.O_RDWR)
         self._pending = b""
-        self.execute("qmp_capabilities")
+        try:
+            self.execute("qmp_capabilities")
+        except RuntimeError as error:  # QEMU's side of the line stays open: only the first user has to agree
+            if "already complete" not in str(error):
+                os.close(self._port)
+                raise
         return self
 
     def __exit__(self, *_exception: object) -> None:
