@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.support.compose import COMPOSED, HOSTS, dumps
+from tests.support.entry_tree import read_entries
 from tests.support.fixtures import HOST_NAMES, dump_path
 from tests.support.lspci import Listed, listed, lspci
 from tests.support.machines import machines
-from tests.support.tree import HostTree, read_entries
+from tests.support.tree import HostTree
 from vfioctl.model.address import PciAddress
 from vfioctl.sysfs.dump import format_dump, parse_dump
 from vfioctl.sysfs.entries import Denied

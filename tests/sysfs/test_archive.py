@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from tests.support.entry_tree import read_entries
 from tests.support.strategies import entry_trees
-from tests.support.tree import read_entries
 from vfioctl.errors import NotPermittedError, UsageError, VfioctlError
 from vfioctl.sysfs import entries as bounds
 from vfioctl.sysfs.archive import open_root
@@ -364,8 +364,9 @@ def test_a_member_may_not_be_too_large(tmp_path: Path) -> None:
         opened(tmp_path / "bad.tar.gz")
 
 
+@pytest.mark.slow
 def test_an_archive_may_not_unpack_to_too_much(tmp_path: Path, temporary_folder: Path) -> None:
-    """A bomb of 33 files of 16 MiB is about 530 KiB; it stops at 512 MiB and is removed."""
+    """A bomb of 33 files of 16 MiB is a few MiB small; it is refused and nothing is left of it."""
 
     def fill(archive: tarfile.TarFile) -> None:
         for number in range(33):
@@ -388,6 +389,22 @@ def test_an_archive_may_not_have_too_many_members(tmp_path: Path, monkeypatch: p
 
     with pytest.raises(UsageError, match="more than 100 entries"):
         opened(make_tar(tmp_path / "bad.tar", fill))
+
+
+@pytest.mark.slow
+def test_a_million_members_are_refused_before_the_first_is_written(
+    tmp_path: Path, temporary_folder: Path
+) -> None:
+    """Making files is what takes time, so headers are counted first: before the first one is even judged."""
+    first = tarfile.TarInfo("/absolute").tobuf(tarfile.USTAR_FORMAT)
+    block = tarfile.TarInfo("sys/x").tobuf(tarfile.USTAR_FORMAT)
+    with gzip.open(tmp_path / "bad.tar.gz", "wb", 1) as raw:
+        raw.write(first)
+        for _ in range(1000):
+            raw.write(block * 1000)
+    with pytest.raises(UsageError, match="more than 400,000 entries"):
+        opened(tmp_path / "bad.tar.gz")
+    assert not os.listdir(temporary_folder)
 
 
 def test_a_header_may_not_be_a_bomb(tmp_path: Path) -> None:
@@ -454,3 +471,16 @@ def test_a_broken_header_in_the_middle_is_not_the_end(tmp_path: Path) -> None:
     (tmp_path / "bad.tar").write_bytes(damaged)
     with pytest.raises(UsageError, match="truncated or corrupt"):
         opened(tmp_path / "bad.tar")
+
+
+@pytest.mark.slow
+def test_bytes_are_counted_as_they_are_written(tmp_path: Path) -> None:
+    """What no header announces is stopped as well: hard links are copies, and copies count."""
+
+    def fill(archive: tarfile.TarFile) -> None:
+        add(archive, "sys/big", bytes(bounds.MAX_FILE))
+        for number in range(32):
+            add(archive, f"sys/copy{number}", kind=tarfile.LNKTYPE, target="sys/big")
+
+    with pytest.raises(UsageError, match="more than 512 MiB when unpacked"):
+        opened(make_tar(tmp_path / "bad.tar", fill))

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from vfioctl.cli.command import HELP_NAMES, Command
+from vfioctl.cli.options import pass_session
 from vfioctl.cli.params import Argument, SelectorType
 from vfioctl.cli.selection import selected
-from vfioctl.cli.session import Session, pass_session
 from vfioctl.cli.tree import COMMANDS
 from vfioctl.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vfioctl.cli.session import Session
     from vfioctl.model.group import IommuGroup
     from vfioctl.model.host import Host
     from vfioctl.model.selector import Selector

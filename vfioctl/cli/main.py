@@ -8,23 +8,12 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import click
-from click.exceptions import Abort, Exit, NoArgsIsHelpError
-
-from vfioctl.cli.session import Session, terminal_width, writing
-from vfioctl.cli.tree import root
-from vfioctl.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, UsageError, VfioctlError
+from vfioctl.cli.express import understood
+from vfioctl.cli.session import Session, writing
+from vfioctl.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, VfioctlError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PROGRAM = "vfioctl"
-"""The name shown in usage lines."""
-
-COMPLETION_VARIABLE = "_VFIOCTL_COMPLETE"
-"""Set by the completion scripts."""
-
-_HELP_WIDTH = 100
 
 
 def main() -> int:
@@ -46,17 +35,13 @@ def main() -> int:
 def run(arguments: Sequence[str], session: Session | None = None) -> int:
     """Run one command line, in a session of its own unless given one; no exception leaves it."""
     given = list(arguments)
-    session = session or Session()
+    express = None if session else understood(given, os.environ)
+    session = session or express or Session()
     try:
-        code = _run(given, session)
+        code = _scan(session) if express else _through_click(given, session)
         with writing():
             sys.stdout.flush()
-    except Exit as leaving:
-        return _flushed(leaving.exit_code)
-    except NoArgsIsHelpError as problem:
-        sys.stderr.write(problem.format_message() + "\n")
-        return UsageError.exit_code
-    except (KeyboardInterrupt, Abort):
+    except KeyboardInterrupt:
         return _interrupted()
     except BrokenPipeError:
         return _broken_pipe()
@@ -65,24 +50,17 @@ def run(arguments: Sequence[str], session: Session | None = None) -> int:
     return code
 
 
-def _run(given: list[str], session: Session) -> int:
-    instruction = os.environ.get(COMPLETION_VARIABLE)
-    if instruction:
-        from click.shell_completion import shell_complete
+def _scan(session: Session) -> int:
+    from vfioctl.cli.devices import list_devices
 
-        return shell_complete(root, {"obj": session}, PROGRAM, COMPLETION_VARIABLE, instruction)
-    width = min(terminal_width(), _HELP_WIDTH)
-    with root.make_context(PROGRAM, given, obj=session, terminal_width=width) as context:
-        result = root.invoke(context)
-    return result if isinstance(result, int) else 0
+    list_devices(session)
+    return 0
 
 
-def _flushed(code: int) -> int:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return _broken_pipe()
-    return code
+def _through_click(given: list[str], session: Session) -> int:
+    from vfioctl.cli.wiring import invoke
+
+    return invoke(given, session)
 
 
 def _interrupted() -> int:
@@ -149,10 +127,6 @@ def as_vfioctl_error(problem: Exception) -> VfioctlError:
     """Turn whatever was raised into an error with a hint and an exit code."""
     if isinstance(problem, VfioctlError):
         return problem
-    if isinstance(problem, click.UsageError):
-        return _usage_error(problem)
-    if isinstance(problem, click.ClickException):
-        return UsageError(_sentence(problem.format_message()), hint=f"see: {PROGRAM} -h")
     if isinstance(problem, MemoryError):
         return VfioctlError("out of memory", hint="give fewer devices, or free some memory")
     text = str(problem)
@@ -160,19 +134,3 @@ def as_vfioctl_error(problem: Exception) -> VfioctlError:
         f"unexpected {type(problem).__name__}" + (f": {text}" if text else ""),
         hint="this is a fault of vfioctl; run it again with --debug and report what it prints",
     )
-
-
-def _usage_error(problem: click.UsageError) -> UsageError:
-    message = problem.format_message()
-    possibilities = getattr(problem, "possibilities", None)
-    command = problem.ctx.command_path if problem.ctx else PROGRAM
-    hint = f"see: {command} -h"
-    if possibilities:
-        message = problem.message
-        hint = f"did you mean {' or '.join(possibilities)}? {hint}"
-    return UsageError(_sentence(message), hint=hint)
-
-
-def _sentence(message: str) -> str:
-    """Bring a message of Click's into the form of the others: no capital, no full stop."""
-    return (message[:1].lower() + message[1:]).removesuffix(".")

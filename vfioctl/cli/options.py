@@ -9,13 +9,10 @@ from click.core import ParameterSource
 
 from vfioctl import __version__
 from vfioctl.cli.params import RootPath
-from vfioctl.cli.session import Session
+from vfioctl.cli.session import OUTPUTS, ROOT_VARIABLE, Session
 
-OUTPUTS = ("table", "plain", "json")
-"""What ``-o`` accepts."""
-
-ROOT_VARIABLE = "VFIOCTL_ROOT"
-"""The environment variable that stands in for ``--root``."""
+pass_session = click.make_pass_decorator(Session, ensure=True)
+"""Hand a command's function the session as its first argument."""
 
 
 class GlobalOption(click.Option):

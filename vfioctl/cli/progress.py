@@ -35,11 +35,12 @@ def progress(what: str, *, quiet: bool = False) -> Iterator[None]:
 
 def _tick(what: str, done: threading.Event) -> None:
     begun = time.monotonic()
-    shown = False
+    shown = ""
     while not done.wait(PATIENCE):
-        sys.stderr.write(f"\r{what} ... {time.monotonic() - begun:.0f} s")
+        shown = f"{what} ... {time.monotonic() - begun:.0f} s"
+        sys.stderr.write(f"\r{shown}")
         sys.stderr.flush()
-        shown = True
     if shown:
-        sys.stderr.write("\r\x1b[K")
+        # Blanks wipe it away on every terminal, without an escape sequence.
+        sys.stderr.write(f"\r{' ' * len(shown)}\r")
         sys.stderr.flush()

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from vfioctl.cli.command import HELP_NAMES, Command
+from vfioctl.cli.devices import list_devices
+from vfioctl.cli.options import pass_session
 from vfioctl.cli.params import Argument, SelectorType
-from vfioctl.cli.selection import selected
-from vfioctl.cli.session import Session, pass_session
 from vfioctl.cli.tree import COMMANDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from vfioctl.model.device import PciDevice
-    from vfioctl.model.host import Host
+    from vfioctl.cli.session import Session
     from vfioctl.model.selector import Selector
 
 
@@ -75,25 +72,4 @@ def command(
 
         watch_devices(session, selectors, (wide, tree), interval, count)
         return
-    host = session.host()
-    devices = selected(session, host, selectors)
-    print_devices(session, host, devices, wide=wide, tree=tree)
-    session.note_no_iommu(host)
-    session.note_unread(host)
-
-
-def print_devices(
-    session: Session, host: Host, devices: Sequence[PciDevice], *, wide: bool, tree: bool
-) -> None:
-    """Print devices in the session's form."""
-    names = session.names()
-    if session.form == "json":
-        from vfioctl.render.device_document import device_texts
-        from vfioctl.render.document import scan_document
-
-        session.print_document(scan_document(host, device_texts(host, devices, names)))
-        return
-    from vfioctl.render.scan import View, scan_lines
-
-    view = View(session.width, wide, tree, verbose=session.verbose, colored=session.colored)
-    session.print_lines(scan_lines(host, devices, names, view))
+    list_devices(session, selectors, wide=wide, tree=tree)

@@ -7,8 +7,6 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -17,6 +15,12 @@ if TYPE_CHECKING:
     from vfioctl.render.styled import Line
     from vfioctl.sysfs.names import Names
     from vfioctl.sysfs.root import HostRoot
+
+OUTPUTS = ("table", "plain", "json")
+"""What ``-o`` accepts."""
+
+ROOT_VARIABLE = "VFIOCTL_ROOT"
+"""The environment variable that stands in for ``--root``."""
 
 DEFAULT_WIDTH = 80
 """Columns, where the terminal does not say."""
@@ -139,7 +143,7 @@ class Session:
         if self.verbosity >= 0:
             from vfioctl.render.text import visible
 
-            click.echo(f"note: {visible(text)}", err=True)
+            sys.stderr.write(f"note: {visible(text)}\n")
 
 
 @contextmanager
@@ -161,10 +165,6 @@ def writing() -> Iterator[None]:
             f"the result could not be written: {problem.strerror}",
             hint="look where the output goes: is it full?",
         ) from problem
-
-
-pass_session = click.make_pass_decorator(Session, ensure=True)
-"""Hand a command's function the session as its first argument."""
 
 
 def terminal_width() -> int:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from vfioctl.cli.command import HELP_NAMES, Command
+from vfioctl.cli.options import pass_session
 from vfioctl.cli.params import Argument, SelectorType
 from vfioctl.cli.selection import the_one
-from vfioctl.cli.session import Session, pass_session
 from vfioctl.cli.tree import COMMANDS
 
 if TYPE_CHECKING:
+    from vfioctl.cli.session import Session
     from vfioctl.model.selector import Selector
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from vfioctl.cli.command import HELP_NAMES, Command, LazyGroup
+from vfioctl.cli.options import pass_session
 from vfioctl.cli.params import Argument, FilePath, RootPath
-from vfioctl.cli.session import Session, pass_session
 from vfioctl.cli.tree import COMMANDS
 from vfioctl.errors import DriftError, UsageError
+
+if TYPE_CHECKING:
+    from vfioctl.cli.session import Session
 
 
 @click.group(

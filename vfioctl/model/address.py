@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple, Self
+from typing import Self
 
 from vfioctl.errors import UsageError
+from vfioctl.model.value import NamedTuple
 
 # The kernel prints the domain with at least four hex digits; Intel VMD domains start at 0x10000 and
 # have five (K1).

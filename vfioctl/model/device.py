@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vfioctl.model.ids import class_word, is_vfio_driver
+from vfioctl.model.value import NamedTuple
 
 if TYPE_CHECKING:
     from vfioctl.model.address import PciAddress

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Self
+from typing import Self
+
+from vfioctl.model.value import NamedTuple
 
 
 class KernelRelease(NamedTuple):

@@ -6,7 +6,7 @@ is :mod:`vfioctl.model.grammar`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Self, assert_never
+from typing import TYPE_CHECKING, Self, assert_never
 
 from vfioctl.model.address import PciAddress
 from vfioctl.model.device import PhysicalFunction, VirtualFunction
@@ -27,6 +27,7 @@ from vfioctl.model.terms import (
     UsbTerm,
     VfsOfTerm,
 )
+from vfioctl.model.value import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,9 +6,10 @@ What the host would merely lose is :class:`vfioctl.model.usage.Usage`, not a rea
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vfioctl.model.device import PhysicalFunction
+from vfioctl.model.value import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,10 @@ A member without a driver never stands in the way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vfioctl.model.ids import is_vfio_driver
+from vfioctl.model.value import NamedTuple
 from vfioctl.model.verdict import reasons_against
 
 if TYPE_CHECKING:

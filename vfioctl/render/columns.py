@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from vfioctl.model.value import NamedTuple
 from vfioctl.render.styled import fitted, width_of
 
 if TYPE_CHECKING:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vfioctl.model.address import PciAddress
+from vfioctl.model.value import NamedTuple
 from vfioctl.render.device_document import device_document
 from vfioctl.render.document import document, host_facts
 from vfioctl.render.fields import field

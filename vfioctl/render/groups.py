@@ -53,7 +53,7 @@ def groups_lines(
             yield next(lines)
         yield from _explanation(host, group, prospects, width=width, verbose=verbose)
         yield []
-    yield _totals(outlooks)
+    yield from _totals(outlooks, width)
 
 
 def _title(group: IommuGroup, prospects: Outlook) -> Line:
@@ -87,11 +87,11 @@ def _other(other: OtherMember, prospects: Outlook) -> list[Piece]:
     blocks = any(blocker.name == other.name for blocker in prospects.judged.blockers)
     return [
         ("", ""),
-        (visible(other.name), ""),
         ("non-PCI", ""),
+        (NONE, "faint"),
         (visible(other.driver or NONE), ""),
         ("blocks", "bad") if blocks else (NONE, "faint"),
-        ("", ""),
+        (visible(other.name), ""),
     ]
 
 
@@ -130,11 +130,11 @@ def next_step(prospects: Outlook, *, width: int | None) -> Iterator[Line]:
     yield from field("host loses", losses, width=width, style="warn")
 
 
-def _totals(outlooks: Sequence[Outlook]) -> Line:
+def _totals(outlooks: Sequence[Outlook], width: int | None) -> Iterator[Line]:
     counts = [(word, sum(one.word == word for one in outlooks)) for word in _TOTALS]
-    parts = [f"{count} {word}" for word, count in counts if count]
     groups = "1 group" if len(outlooks) == 1 else f"{len(outlooks)} groups"
-    return [(f"{groups}: {', '.join(parts)}", "")]
+    parts = [f"{count} {word}" for word, count in counts if count]
+    return field("", [f"{groups}: {', '.join(parts)}" if parts else "no such group"], width=width, indent=0)
 
 
 def no_groups_lines(host: Host, *, width: int | None) -> Iterator[Line]:

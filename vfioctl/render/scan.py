@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from vfioctl.model.value import NamedTuple
 from vfioctl.model.verdict import reasons_against
 from vfioctl.render.columns import Column, lay_out
 from vfioctl.render.device_text import NONE, Namer, ids_text, state

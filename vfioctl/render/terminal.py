@@ -30,9 +30,17 @@ STYLES = {
 """Every style by its name; the eight colours that a terminal's own palette decides."""
 
 
+class PipeAwareConsole(Console):
+    """A console that leaves it to the caller what a closed pipe means; rich itself would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise it again."""
+        raise BrokenPipeError
+
+
 def console_for(stream: IO[str], *, colored: bool = True) -> Console:
     """Make a console that writes colours and changes nothing: no markup, no emoji, no highlighting."""
-    return Console(
+    return PipeAwareConsole(
         file=stream,
         force_terminal=True,
         # What the environment says would win over --color otherwise.

@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vfioctl.errors import NotPermittedError, UsageError, VfioctlError
+from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs.entries import Denied, EntryError
-from vfioctl.sysfs.unpack import TreeWriter, read_manifest, unpack_tar
+from vfioctl.sysfs.unpack import TreeWriter, count_members, read_manifest, unpack_tar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from types import ModuleType
     from typing import IO
@@ -117,38 +118,43 @@ def _unpack(file: IO[bytes], writer: TreeWriter, name: str) -> dict[str, str]:
     from vfioctl.sysfs.dump import HEADER
 
     head = file.read(512)
-    file.seek(0)
-    if head.startswith(_GZIP):
-        _unpack_gzip(file, writer)
-    elif head.startswith(_ZSTD):
-        _unpack_zstd(file, writer)
-    elif head[_TAR_MAGIC] == b"ustar":
-        unpack_tar(file, writer)
-    elif head.startswith(HEADER.rpartition(" ")[0].encode()):
+    if head.startswith(HEADER.rpartition(" ")[0].encode()):
+        file.seek(0)
         return _unpack_dump(file, writer, name)
-    else:
-        raise UsageError(f"{name}: not a snapshot: neither an archive nor dump text", hint=_HINT)
+
+    def unpack(source: ByteSource) -> None:
+        unpack_tar(source, writer)
+        _drain(source)
+
+    for step in (count_members, unpack):
+        file.seek(0)
+        if head.startswith(_GZIP):
+            _through_gzip(file, step)
+        elif head.startswith(_ZSTD):
+            _through_zstd(file, step)
+        elif head[_TAR_MAGIC] == b"ustar":
+            step(file)
+        else:
+            raise UsageError(f"{name}: not a snapshot: neither an archive nor dump text", hint=_HINT)
     return {}
 
 
-def _unpack_gzip(file: IO[bytes], writer: TreeWriter) -> None:
+def _through_gzip(file: IO[bytes], step: Callable[[ByteSource], None]) -> None:
     import gzip
     import zlib
 
     try:
         with gzip.GzipFile(fileobj=file) as source:
-            unpack_tar(source, writer)
-            _drain(source)
+            step(source)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise EntryError(f"truncated or corrupt: {error}") from None
 
 
-def _unpack_zstd(file: IO[bytes], writer: TreeWriter) -> None:
+def _through_zstd(file: IO[bytes], step: Callable[[ByteSource], None]) -> None:
     zstandard = import_zstandard()
     try:
         with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as source:
-            unpack_tar(source, writer)
-            _drain(source)
+            step(source)
     except zstandard.ZstdError as error:
         raise EntryError(f"truncated or corrupt: {error}") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vfioctl.model.address import PciAddress
 from vfioctl.model.device import (
@@ -16,6 +16,7 @@ from vfioctl.model.device import (
     VirtualFunction,
 )
 from vfioctl.model.ids import is_vfio_driver
+from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs.classes import function_above
 
 if TYPE_CHECKING:

@@ -98,14 +98,16 @@ def printable(content: bytes) -> str:
 
 def resolve(path: str, target: str) -> str:
     """Return the host path a link points to; absolute targets stay below the root like all others."""
-    folder = path[: path.rindex("/")]
-    # The kernel's links climb at their start only: this is normpath, without taking it all apart.
-    while target.startswith("../"):
-        target = target[3:]
-        folder = folder[: max(folder.rfind("/"), 0)]
     if target.startswith("/"):
         return normpath(target)
-    return normpath(f"{folder}/{target}") if "./" in target or target == ".." else f"{folder}/{target}"
+    folder, rest = path[: path.rindex("/")], target
+    # The kernel's links climb at their start only: this is normpath, without taking it all apart.
+    while rest.startswith("../"):
+        rest = rest[3:]
+        folder = folder[: max(folder.rfind("/"), 0)]
+    if "/." in f"/{rest}" or "//" in target or not rest or rest.endswith("/"):
+        return normpath(f"{path[: path.rindex('/')]}/{target}")
+    return f"{folder}/{rest}"
 
 
 class Attributes:

@@ -6,10 +6,11 @@ the function. One listing per class serves all devices, however deep the object 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vfioctl.model.address import PciAddress
 from vfioctl.model.host import MdevInstance
+from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
 
 if TYPE_CHECKING:

@@ -14,7 +14,9 @@ import os
 import signal
 from contextlib import suppress
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from vfioctl.model.value import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     Result = tuple[Any, ...]
 
 PATIENCE = 0.25
-"""Seconds between two looks; a child in D state at the same job in both is abandoned. Half of it from then on."""
+"""Seconds between two looks: a child in D state at the same job in both is abandoned; later half of it."""
 LEAST_PATIENCE = 0.1
 """Seconds that every child is given, however many were abandoned before."""
 MOST_ROUNDS = 12
@@ -209,7 +211,7 @@ class _Team:
 
 
 def _reap(wait: float) -> None:
-    """Take leave of killed children; those in D state are asked again next time, and init inherits the last."""
+    """Take leave of killed children; those in D state are asked again next time, and in the end by init."""
     until = monotonic() + wait
     while True:
         for pid in tuple(_left_behind):

@@ -7,9 +7,10 @@ a stranger, so every entry passes an `Intake` before anything of it is written.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from vfioctl import __version__
+from vfioctl.model.value import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from vfioctl.model.address import PciAddress
+from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.attribute import resolve
 from vfioctl.sysfs.denied import BLOCKED, BLOCKED_REASON, reason_of

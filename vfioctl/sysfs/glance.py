@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.attribute import Files
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vfioctl.model.address import PciAddress
 from vfioctl.model.group import IommuGroup, OtherMember, ReservedRegion
+from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
 from vfioctl.sysfs.attribute import Attributes
 

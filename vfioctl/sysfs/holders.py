@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vfioctl.model.usage import Usage, UsageKind
+from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
 from vfioctl.sysfs.disposable import gather
 

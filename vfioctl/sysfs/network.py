@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vfioctl.model.usage import Usage, UsageKind
+from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
 
 if TYPE_CHECKING:

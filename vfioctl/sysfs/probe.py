@@ -7,8 +7,9 @@ lock), nothing is listed that can be asked for, and ``driver_override``, whose r
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs.attribute import printable
 from vfioctl.sysfs.config import CONFIG_HEADER, Config, read_config
 from vfioctl.sysfs.denied import BLOCKED_REASON, reason_of
@@ -88,8 +89,9 @@ class _Prober:
         ids = self._ids()
         base_class = ids[4] >> 16
         driver = self._link("driver")
+        # The vfio device stands and the driver's link is gone, which is more than that it cannot be read.
+        unbinding = driver is None and has("vfio-dev") and not has("driver")
         power_state = self._text("power_state")
-        unbinding = driver is None and has("vfio-dev")
         has_sriov = has("sriov_totalvfs")
         config = self._config(base_class, power_state)
         return Probe(
@@ -181,7 +183,10 @@ class _Prober:
 
     def _group(self) -> int | None:
         name = self._link("iommu_group")
-        if name is None or not name.isdecimal():
+        if name is None:
+            return None
+        if not name.isdecimal():
+            self._malformed("iommu_group", name)
             return None
         return int(name)
 

@@ -7,9 +7,10 @@ administrator and a dead root file system.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vfioctl.model.usage import Usage, UsageKind
+from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
 from vfioctl.sysfs.classes import class_members, function_above
 

@@ -10,7 +10,17 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from vfioctl.errors import UsageError
-from vfioctl.sysfs.entries import MANIFEST, MAX_FILE, Directory, EntryError, File, Intake, Link
+from vfioctl.sysfs.entries import (
+    MANIFEST,
+    MAX_ENTRIES,
+    MAX_FILE,
+    MAX_TOTAL,
+    Directory,
+    EntryError,
+    File,
+    Intake,
+    Link,
+)
 
 if TYPE_CHECKING:
     import tarfile
@@ -24,6 +34,9 @@ MAX_HEADER = 256 << 10
 
 _CHUNK = 1 << 20
 _RECORD = 10240  # what a tar stream reads ahead
+_BLOCK = 512
+_TYPE, _SIZE = 156, slice(124, 136)
+_ABOUT_THE_NEXT = frozenset({b"x", b"g", b"L", b"K"})  # extended headers and long names
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
@@ -131,6 +144,32 @@ class _Meter:
                 f"{MAX_FILE >> 20} MiB"
             )
         return data
+
+
+def count_members(source: ByteSource) -> None:
+    """Raise EntryError if a tar stream has too many members or bytes, before the first file is made.
+
+    Making files is what takes time. Unpacking counts again and checks the rest; this only comes first.
+    """
+    members = headers = size = 0
+    while len(header := source.read(_BLOCK)) == _BLOCK and any(header):
+        headers += 1
+        members += header[_TYPE : _TYPE + 1] not in _ABOUT_THE_NEXT
+        if members > MAX_ENTRIES or headers > 4 * MAX_ENTRIES:
+            raise EntryError(f"more than {MAX_ENTRIES:,} entries")
+        digits = header[_SIZE].strip(b" \0") or b"0"
+        # A size in another notation, or a damaged one, is for unpacking to judge.
+        if digits.strip(b"01234567"):
+            return
+        size += int(digits, 8)
+        if size > MAX_TOTAL:
+            raise EntryError(f"more than {MAX_TOTAL >> 20} MiB when unpacked")
+        _skip(source, -(-int(digits, 8) // _BLOCK) * _BLOCK)
+
+
+def _skip(source: ByteSource, size: int) -> None:
+    while size > 0 and (data := source.read(min(size, _CHUNK))):
+        size -= len(data)
 
 
 def unpack_tar(source: ByteSource, writer: TreeWriter) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from vfioctl.model.ids import is_vfio_driver
 from vfioctl.model.usage import Usage, UsageKind
+from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
 from vfioctl.sysfs.classes import class_members, read_framebuffers
 from vfioctl.sysfs.display import display_uses, firmware_framebuffers

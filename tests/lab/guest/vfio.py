@@ -50,13 +50,13 @@ def open_device(address: str, group: int) -> tuple[int, int, int]:
     group_descriptor = os.open(f"/dev/vfio/{group}", os.O_RDWR)
     fcntl.ioctl(group_descriptor, GROUP_SET_CONTAINER, array.array("i", [container]))
     fcntl.ioctl(container, SET_IOMMU, TYPE1)
-    device = fcntl.ioctl(group_descriptor, GROUP_GET_DEVICE_FD, address.encode() + b"\0")
-    return container, group_descriptor, int.from_bytes(device, "little") if isinstance(device, bytes) else device
+    name = bytearray(address.encode() + b"\0")  # a mutable buffer: else Python gives it back, not the result
+    return container, group_descriptor, fcntl.ioctl(group_descriptor, GROUP_GET_DEVICE_FD, name)
 
 
 def notify_requests(device: int) -> int:
     """Give an event descriptor that becomes readable when the kernel wants the device back (K33)."""
     event = os.eventfd(0)
-    request = struct.pack("=IIIIIi", 24, EVENTFD_TRIGGER, REQUEST_INTERRUPT, 0, 1, event)
+    request = bytearray(struct.pack("=IIIIIi", 24, EVENTFD_TRIGGER, REQUEST_INTERRUPT, 0, 1, event))
     fcntl.ioctl(device, DEVICE_SET_IRQS, request)
     return event

@@ -4,7 +4,7 @@ from tests.lab.scenarios.test_blocked_unbind import *
 pytestmark=[pytest.mark.topologies("workstation")]
 def test_zz(blocked):
     g=kernel.group_of(blocked)
-    out=subprocess.run(["sh","-c",f"ls -la /sys/bus/pci/devices/{blocked}/ /dev/vfio /sys/class/vfio /sys/class/vfio-dev /sys/kernel/iommu_groups/{g}/devices; timeout 5 cat /sys/bus/pci/devices/{blocked}/driver_override; dmesg|tail -5; ls -l /proc/*/fd | grep vfio; id; cat /proc/kallsyms | grep -c ."],capture_output=True,text=True)
+    out=subprocess.run(["sh","-c",f"ls -l /sys/bus/pci/devices/{blocked}/ /dev/vfio /sys/class/vfio /sys/class/vfio-dev /sys/kernel/iommu_groups/{g}/devices; dmesg|tail -5; ls -l /proc/*/fd | grep vfio; id; cat /proc/kallsyms | grep -c ."],capture_output=True,text=True)
     channel.bring_back("probe.txt",(out.stdout+out.stderr).encode())
     channel.bring_back("groups.json",cli.vfioctl("groups",f"group:{g}","--json").stdout.encode())
     channel.bring_back("show.txt",cli.vfioctl("show",blocked).stdout.encode())

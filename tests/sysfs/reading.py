@@ -1,0 +1,62 @@
+"""Machines of the tests, read."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from vfioctl.model.address import PciAddress
+from vfioctl.sysfs.attribute import Attributes, Files
+from vfioctl.sysfs.reader import read_host
+from vfioctl.sysfs.root import HostRoot
+
+if TYPE_CHECKING:
+    from tests.support.tree import HostTree
+    from vfioctl.model.device import PciDevice
+    from vfioctl.model.host import Host
+    from vfioctl.model.usage import UsageKind
+
+
+def at(text: str) -> PciAddress:
+    """Return the address a text spells."""
+    return PciAddress.parse(text)
+
+
+def root_of(tree: HostTree) -> HostRoot:
+    """Return a machine as a root."""
+    assert tree._base is not None
+    return HostRoot(tree._base, tree.denied())
+
+
+def host_of(tree: HostTree) -> Host:
+    """Read a machine."""
+    return read_host(root_of(tree))
+
+
+def device_of(tree: HostTree, address: str) -> PciDevice:
+    """Read a machine and return one device of it."""
+    return host_of(tree).by_address[at(address)]
+
+
+def attributes_of(tree: HostTree) -> Attributes:
+    """Return typed reads of a machine."""
+    return Attributes(Files(root_of(tree)))
+
+
+def uses_of(tree: HostTree, address: str) -> list[tuple[UsageKind, str]]:
+    """Read a machine and return what it uses a device for."""
+    return [(usage.kind, usage.detail) for usage in device_of(tree, address).usage]
+
+
+def unlink(tree: HostTree, path: str) -> HostTree:
+    """Take a link away, wherever it leads."""
+    tree.remove(path)
+    local = root_of(tree).local(path)
+    if os.path.islink(local):
+        os.unlink(local)
+    return tree
+
+
+def unread_of(host: Host) -> dict[str, str]:
+    """Return what could not be read of a host, by the end of its path."""
+    return {note.path.rsplit("/", 1)[-1]: note.reason for note in host.unread}
