@@ -21,7 +21,21 @@ from vfioctl.cli.session import Session
 if TYPE_CHECKING:
     from tests.cli.conftest import Ask
 
-WORDS = ["scan", "show", "--json", "-o", "json", "plain", "table", "xml", "--root", "sample", "-v", "--wide", "65:00.0"]
+WORDS = [
+    "scan",
+    "show",
+    "--json",
+    "-o",
+    "json",
+    "plain",
+    "table",
+    "xml",
+    "--root",
+    "sample",
+    "-v",
+    "--wide",
+    "65:00.0",
+]
 
 EXPRESS = [
     ["scan"],

@@ -43,7 +43,7 @@ def test_a_pipe_gets_plain_rows_and_json(command: str, host: str, ask: Ask, gold
     """The same facts as text and as a document."""
     text, document = ask(command, host=host), ask(command, "--json", host=host)
 
-    assert (0, 0) == (text.code, document.code)
+    assert (text.code, document.code) == (0, 0)
     golden.check(f"{command}/{host}.txt", text.out)
     golden.check(f"{command}/{host}.json", document.out)
     assert json.loads(document.out)["kind"] == command
@@ -52,7 +52,9 @@ def test_a_pipe_gets_plain_rows_and_json(command: str, host: str, ask: Ask, gold
 @pytest.mark.parametrize("width", [80, 100])
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("command", ["scan", "groups"])
-def test_a_table_fits_its_terminal(command: str, host: str, width: int, ask: Ask, golden: GoldenFiles) -> None:
+def test_a_table_fits_its_terminal(
+    command: str, host: str, width: int, ask: Ask, golden: GoldenFiles
+) -> None:
     """No line is wider than the terminal, except commands, which are there to be copied."""
     screen = ask(command, "-o", "table", "--no-color", host=host, width=width)
 
@@ -85,7 +87,9 @@ def test_the_difference_of_two_hosts(ask: Ask, golden: GoldenFiles) -> None:
     golden.check("snapshot-diff/server-nonroot.json", ask("snapshot", "diff", *hosts, "--json").out)
 
 
-@pytest.mark.parametrize("words", [[], ["scan"], ["show"], ["groups"], ["snapshot", "save"], ["snapshot", "diff"]])
+@pytest.mark.parametrize(
+    "words", [[], ["scan"], ["show"], ["groups"], ["snapshot", "save"], ["snapshot", "diff"]]
+)
 def test_help(words: list[str], ask: Ask, golden: GoldenFiles) -> None:
     """What -h says on 100 columns."""
     golden.check(f"help/{'-'.join(words) or 'vfioctl'}.txt", ask(*words, "-h").out)

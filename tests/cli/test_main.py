@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 BAD_INPUT = {
     "unknown command": (["scna"], 2, "no such command: 'scna'; did you mean scan?", "vfioctl -h"),
-    "unknown subcommand": (["snapshot", "svae"], 2, "no such command: 'svae'; did you mean save?", "snapshot -h"),
+    "unknown subcommand": (
+        ["snapshot", "svae"],
+        2,
+        "no such command: 'svae'; did you mean save?",
+        "snapshot -h",
+    ),
     "unknown option": (["scan", "--wied"], 2, "no such option '--wied'", "did you mean --wide?"),
     "bad choice": (["-o", "tabel", "scan"], 2, "'tabel' is not one of", "vfioctl -h"),
     "bad number": (["scan", "--watch", "--count", "0"], 2, "0 is not in the range", "vfioctl scan -h"),
@@ -30,9 +35,19 @@ BAD_INPUT = {
     "malformed selector": (["scan", "group:one"], 2, "'group:one' is malformed", "group:17"),
     "USB selector": (["scan", "usb:046d:c52b"], 2, "names a USB device", "class:usb"),
     "ambiguous selector": (["show", "class:gpu,numa:7"], 3, "nothing here matches", "classes on this host"),
-    "several devices": (["show", "17:01"], 2, "17:01 matches 4 devices: 0000:17:01.0 (nic)", "vfioctl show 0000:17"),
+    "several devices": (
+        ["show", "17:01"],
+        2,
+        "17:01 matches 4 devices: 0000:17:01.0 (nic)",
+        "vfioctl show 0000:17",
+    ),
     "no such address": (["show", "17:00.5"], 3, "nothing here matches 17:00.5", "near it: 0000:17:00.0"),
-    "no such driver": (["scan", "driver:nouveau"], 3, "nothing here matches driver:nouveau", "drivers in use: ast"),
+    "no such driver": (
+        ["scan", "driver:nouveau"],
+        3,
+        "nothing here matches driver:nouveau",
+        "drivers in use: ast",
+    ),
     "no such class": (["scan", "class:audio"], 3, "nothing here matches class:audio", "classes on this host"),
     "no such group": (["groups", "group:999"], 3, "nothing here matches group:999", "go from 0 to"),
     "unknown shell": (["completion", "tcsh"], 2, "'tcsh' is not one of", "vfioctl completion -h"),
@@ -71,8 +86,12 @@ def test_with_json_the_error_is_a_document_as_well(case: str, ask: Ask) -> None:
     assert hint in document["hint"]
 
 
-@pytest.mark.parametrize("spelling", [["--json"], ["-o", "json"], ["-ojson"], ["--output=json"], ["--output", "json"]])
-def test_every_spelling_of_json_is_understood_beside_an_option_that_is_not(spelling: list[str], ask: Ask) -> None:
+@pytest.mark.parametrize(
+    "spelling", [["--json"], ["-o", "json"], ["-ojson"], ["--output=json"], ["--output", "json"]]
+)
+def test_every_spelling_of_json_is_understood_beside_an_option_that_is_not(
+    spelling: list[str], ask: Ask
+) -> None:
     """Click stops at the bad option; the answer is JSON nevertheless."""
     ended = ask("--bad", *spelling, "scan")
 
@@ -107,7 +126,7 @@ def test_without_a_command_the_help_is_an_error_on_stderr(ask: Ask) -> None:
     """`vfioctl` alone explains itself, and a script notices."""
     ended = ask()
 
-    assert (2, "") == (ended.code, ended.out)
+    assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("Usage: vfioctl")
 
 
@@ -153,7 +172,7 @@ def test_any_error_of_click_is_a_usage_error() -> None:
     """Also those that have no context."""
     error = as_usage_error(click.FileError("f", hint="No such file."))
 
-    assert (2, "could not open file 'f': No such file") == (error.exit_code, error.message)
+    assert (error.exit_code, error.message) == (2, "could not open file 'f': No such file")
 
 
 def test_hostile_names_in_arguments_are_shown_escaped(ask: Ask) -> None:

@@ -25,7 +25,9 @@ def server(ask: Ask) -> str:
     return str(ask.hosts / "server.txt")
 
 
-@pytest.mark.parametrize("arguments", [["scan"], ["scan", "--json"], ["groups", "-o", "table", "--color"], ["-h"]])
+@pytest.mark.parametrize(
+    "arguments", [["scan"], ["scan", "--json"], ["groups", "-o", "table", "--color"], ["-h"]]
+)
 def test_a_broken_pipe_is_quiet(arguments: list[str], ask: Ask) -> None:
     """Exit code 141 as if by the signal, and not a word, not even at the interpreter's last flush."""
     reader, writer = os.pipe()
@@ -36,7 +38,7 @@ def test_a_broken_pipe_is_quiet(arguments: list[str], ask: Ask) -> None:
     )
     os.close(writer)
 
-    assert (141, "") == (ended.returncode, ended.stderr)
+    assert (ended.returncode, ended.stderr) == (141, "")
 
 
 def test_a_broken_pipe_in_the_error_document_is_quiet(ask: Ask) -> None:
@@ -53,12 +55,12 @@ def test_a_broken_pipe_in_the_error_document_is_quiet(ask: Ask) -> None:
     )
     os.close(writer)
 
-    assert (141, "") == (ended.returncode, ended.stderr)
+    assert (ended.returncode, ended.stderr) == (141, "")
 
 
 def test_a_full_disk_is_an_error_with_a_hint(ask: Ask) -> None:
     """What cannot be written is said."""
-    with open("/dev/full", "w") as full:  # noqa: PTH123
+    with open("/dev/full", "w") as full:
         ended = subprocess.run(
             [*COMMAND, server(ask), "scan"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
@@ -81,7 +83,7 @@ def test_ctrl_c_ends_a_watch_with_130(ask: Ask) -> None:
     watch.send_signal(signal.SIGINT)
     _, said = watch.communicate(timeout=20)
 
-    assert (130, "") == (watch.returncode, said)
+    assert (watch.returncode, said) == (130, "")
 
 
 def test_a_terminal_gets_a_coloured_table_and_the_last_screen_of_a_watch(ask: Ask) -> None:
@@ -92,7 +94,9 @@ def test_a_terminal_gets_a_coloured_table_and_the_last_screen_of_a_watch(ask: As
     assert "\x1b[1mADDRESS" in screen
     assert "\x1b[32mvfio-pci" in screen
 
-    screen, code = on_terminal([*COMMAND, server(ask), "scan", "--watch", "--count", "2", "--interval", "0.1"])
+    screen, code = on_terminal(
+        [*COMMAND, server(ask), "scan", "--watch", "--count", "2", "--interval", "0.1"]
+    )
 
     assert code == 0
     assert screen.count("ADDRESS") >= 2
@@ -116,7 +120,9 @@ def test_a_long_reading_shows_a_sign_of_life_on_a_terminal_only(tmp_path: Path) 
         "with progress('quick'): pass\n"
     )
     shown, _ = on_terminal([sys.executable, "-c", code])
-    piped = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    piped = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
 
     assert "\rreading x\\x1b ... 1 s" in shown
     assert shown.endswith("\r" + " " * len("reading x\\x1b ... 1 s") + "\r")

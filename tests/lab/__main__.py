@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import os
+import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.lab import accelerator, ingredients, machine, results, runner
+from tests.lab import ability, ingredients, machine, results, runner, trials
 from tests.lab.errors import LabUnavailableError
-from tests.lab.topologies import TOPOLOGIES
+from tests.lab.topologies import SERVER, TOPOLOGIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 CANNOT: Final = 3
 """Exit code of a machine that cannot run the lab."""
 DEFAULT_KERNEL: Final = "6.12"
+HOSTS: Final = ingredients.CHECKOUT / "tests/hosts"
+RECORDING: Final = "tests/lab/recording/dump.py"
+"""What a guest runs to be recorded; not a scenario."""
 
 
 def main() -> int:
@@ -66,7 +69,61 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if all(boot.passed for boot in boots) else 1
 
 
-COMMANDS: Final = {"run": _run}
+def _shell(options: argparse.Namespace) -> int:
+    """Open a shell in a guest that has vfioctl; Ctrl-A X ends it at once."""
+    kernel = options.kernel or DEFAULT_KERNEL
+    topology = TOPOLOGIES[options.topology or "workstation"]
+    with runner.opened([kernel], say) as lab, tempfile.TemporaryDirectory(prefix="vfioctl-lab-") as folder:
+        say(f"lab: {topology.name} with kernel {kernel}: the prompt comes in half a minute; Ctrl-D or Ctrl-A X ends it")
+        plan = runner.plan_for(lab, runner.Order(topology, kernel), Path(folder), "shell")
+        return machine.run_shell(plan, lab.cache)
+
+
+def _prepare(_options: argparse.Namespace) -> int:
+    """Fetch and unpack everything into the cache; a later run needs no network."""
+    started = time.monotonic()
+    with runner.opened(ingredients.KERNEL_SUITES, say) as lab:
+        archives = sum(path.stat().st_size for path in lab.cache.folder.glob("apt/archives/*.deb"))
+        say(f"lab: ready in {lab.cache.folder} after {time.monotonic() - started:.0f} s, {lab.accelerator}")
+        say(f"lab: {archives / 1e6:.0f} MB of distribution packages")
+    return 0
+
+
+def _check(_options: argparse.Namespace) -> int:
+    """Tell whether this machine can run the lab; exit code 3 and the reasons if not."""
+    if reasons := list(ability.obstacles(ingredients.default_cache().folder)):
+        for reason in reasons:
+            say(f"lab: cannot run on this machine: {reason}")
+        return CANNOT
+    say("lab: this machine can run it")
+    return 0
+
+
+def _record(_options: argparse.Namespace) -> int:
+    """Write each machine as a sample host below tests/hosts."""
+    kernels = list(ingredients.KERNEL_SUITES)
+    orders = [runner.Order(topology, DEFAULT_KERNEL, RECORDING) for topology in TOPOLOGIES.values()]
+    orders += [runner.Order(SERVER, kernel, RECORDING) for kernel in kernels if kernel != DEFAULT_KERNEL]
+    with runner.opened(kernels, say) as lab:
+        boots = runner.run_all(lab, orders)
+        for boot in boots:
+            for dump in (lab.results / boot.name).glob("*.txt"):
+                shutil.copy(dump, HOSTS / dump.name)
+                say(f"lab: wrote {(HOSTS / dump.name).relative_to(ingredients.CHECKOUT)}")
+    return 0 if all(boot.passed for boot in boots) else 1
+
+
+def _selftest(_options: argparse.Namespace) -> int:
+    """Let guests fail on purpose, and see that each failure arrives."""
+    with runner.opened([DEFAULT_KERNEL], say) as lab:
+        wrong = trials.run(lab, DEFAULT_KERNEL)
+    say(f"lab: selftest: {len(trials.TRIALS) - wrong} as they should be, {wrong} not")
+    return 1 if wrong else 0
+
+
+COMMANDS: Final = {
+    "run": _run, "shell": _shell, "prepare": _prepare, "check": _check, "record": _record, "selftest": _selftest,
+}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

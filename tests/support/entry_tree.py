@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, Self
 
 from vfioctl.sysfs.entries import MANIFEST, Denied, Directory, Entry, File, Link, complete
@@ -37,14 +38,14 @@ class Tree:
 
     def deny(self, path: str, errno: str = "EACCES") -> Self:
         """Make a path unreadable for the user who looks; what is below it is gone."""
-        for known in [known for known in self._entries if known == path or known.startswith(f"{path}/")]:
-            self.remove(known)
-        return self._put(Denied(path, errno))
+        return self.remove(path)._put(Denied(path, errno))
 
     def remove(self, path: str) -> Self:
-        """Take a file or link away."""
-        if self._entries.pop(path, None) and self._base is not None and not os.path.isdir(self._base + path):
-            os.unlink(self._base + path)
+        """Take a file, a link, or a folder with all it has away."""
+        for known in [known for known in self._entries if known == path or known.startswith(f"{path}/")]:
+            del self._entries[known]
+        if self._base is not None:
+            _erase(self._base + path)
         return self
 
     def entries(self) -> tuple[Entry, ...]:
@@ -78,13 +79,19 @@ class Tree:
         return self
 
 
+def _erase(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+
+
 def _write(path: str, entry: Entry) -> None:
     if isinstance(entry, Directory):
         os.makedirs(path, exist_ok=True)
         return
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    if os.path.lexists(path):
-        os.unlink(path)
+    _erase(path)
     match entry:
         case File(content=content):
             with open(path, "wb") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 from vfioctl.model.address import PciAddress
@@ -55,6 +56,14 @@ def unlink(tree: HostTree, path: str) -> HostTree:
     if os.path.islink(local):
         os.unlink(local)
     return tree
+
+
+def refuse(tree: HostTree, folder: str, errno: str = "EACCES") -> HostTree:
+    """Make a folder unreadable for the user who looks."""
+    for known in [path for path in tree._entries if path == folder or path.startswith(f"{folder}/")]:
+        del tree._entries[known]
+    shutil.rmtree(root_of(tree).local(folder))
+    return tree.deny(folder, errno)
 
 
 def unread_of(host: Host) -> dict[str, str]:

@@ -14,9 +14,12 @@ NETWORK = 0x02
 PCIE_CAPABILITY = 0x40
 
 
-def interpreted(space: bytes, base_class: int = BRIDGE) -> Config:
+def interpreted(space: bytes | bytearray, base_class: int = BRIDGE) -> Config:
     """Interpret a configuration space as its file would give it."""
-    return read_config(space[:CONFIG_HEADER], lambda size, offset: space[offset : offset + size], base_class)
+    content = bytes(space)
+    return read_config(
+        content[:CONFIG_HEADER], lambda size, offset: content[offset : offset + size], base_class
+    )
 
 
 def port(kind: int | None = ROOT_PORT, *, acs: bool = False) -> bytearray:

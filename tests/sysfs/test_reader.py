@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tree import HostTree
-from tests.sysfs.reading import at, device_of, host_of, root_of, unlink, unread_of
+from tests.sysfs.reading import at, device_of, host_of, refuse, root_of, unlink, unread_of
 from vfioctl.errors import NotPermittedError, UsageError
 from vfioctl.model.device import Acs, PortType
 from vfioctl.model.group import OtherMember, ReservedRegion
@@ -196,7 +196,7 @@ def test_an_unreadable_group_attribute_is_reported(pair: HostTree) -> None:
 
 def test_a_group_that_blocked_is_reported_and_left_out(pair: HostTree) -> None:
     """In a snapshot, as on the host it is from."""
-    pair.deny(f"{GROUPS}/2", BLOCKED)
+    refuse(pair, f"{GROUPS}/2", BLOCKED)
     host = host_of(pair)
     assert ([group.id for group in host.groups], host.iommu) == ([1], True)
     assert unread_of(host) == {"2": BLOCKED_REASON}
@@ -231,7 +231,7 @@ def test_no_list_of_groups_is_no_iommu(tree: HostTree) -> None:
 
 def test_an_unreadable_list_of_groups_is_unknown(tree: HostTree) -> None:
     """Not the same as no IOMMU."""
-    host = host_of(tree.device(NIC).deny(GROUPS))
+    host = host_of(refuse(tree.device(NIC), GROUPS))
     assert (host.iommu, host.groups) == (None, ())
     assert unread_of(host) == {"iommu_groups": "permission denied"}
 
@@ -312,7 +312,7 @@ def test_a_root_whose_devices_are_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_root_that_may_not_be_listed_is_not_permitted(tree: HostTree) -> None:
     """Exit 6, not 2: the root may be fine for another user."""
     with pytest.raises(NotPermittedError, match="permission denied"):
-        host_of(tree.deny(DEVICES))
+        host_of(refuse(tree, DEVICES))
 
 
 def test_an_empty_bus_is_a_host_without_devices(tree: HostTree) -> None:

@@ -126,7 +126,11 @@ def next_step(prospects: Outlook, *, width: int | None) -> Iterator[Line]:
         yield from field("type", [prospects.command], width=None, style="command")
         if len(prospects.binds) > 1:
             yield from field("which binds", [" ".join(map(str, prospects.binds))], width=width)
-    losses = [f"{loss.address}: {loss.usage.detail}" for loss in prospects.judged.losses]
+    several = len(prospects.binds) > 1
+    losses = [
+        f"{loss.address}: {loss.usage.detail}" if several else loss.usage.detail
+        for loss in prospects.judged.losses
+    ]
     yield from field("host loses", losses, width=width, style="warn")
 
 

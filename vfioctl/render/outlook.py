@@ -9,7 +9,7 @@ from vfioctl.model.verdict import reasons_against
 from vfioctl.model.viability import Viability, assess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from vfioctl.model.address import PciAddress
     from vfioctl.model.device import PciDevice
@@ -38,15 +38,14 @@ def outlook(host: Host, group: IommuGroup, asked: PciAddress | None = None) -> O
     """Judge a group and put it into words; the command names the member that was asked about, if it can."""
     judged = assess(host, group)
     members = host.members(group)
-    if not any(_can_be_given(host, member) for member in members):
+    complete = len(members) == len(group.members)
+    if complete and not any(_can_be_given(host, member) for member in members):
         return _kept(host, members, judged)
     if judged.viable:
         return _viable(members, judged, asked)
     if judged.viable_after_bind is None:
-        return Outlook("unknown", "unknown", tuple(_unknowns(host, group)), None, judged.bind, judged)
-    if judged.viable is None:
-        return Outlook("unknown", "unknown", tuple(_unknowns(host, group)), None, (), judged)
-    return _blocked(host, members, judged, asked)
+        return _unknown(members, judged)
+    return _blocked(members, judged, asked)
 
 
 def _can_be_given(host: Host, member: PciDevice) -> bool:
@@ -57,10 +56,10 @@ def _kept(host: Host, members: tuple[PciDevice, ...], judged: Viability) -> Outl
     """Tell the board's own functions, which nobody misses, from devices that cannot be had."""
     reasons = [(member, reason) for member in members for reason in reasons_against(host, member)]
     own = all(reason.check in {"bridge", "board"} for _, reason in reasons)
-    if own or not members:
+    if own:
         return Outlook("stays with the host", "faint", (), None, (), judged)
     why = tuple(
-        f"{member.address}: {reason.text}"
+        _said(members, str(member.address), reason.text)
         for member, reason in reasons
         if reason.check not in {"bridge", "board"}
     )
@@ -75,24 +74,29 @@ def _viable(members: tuple[PciDevice, ...], judged: Viability, asked: PciAddress
     return Outlook("viable", "good", why, command, judged.bind, judged)
 
 
-def _blocked(
-    host: Host, members: tuple[PciDevice, ...], judged: Viability, asked: PciAddress | None
-) -> Outlook:
+def _blocked(members: tuple[PciDevice, ...], judged: Viability, asked: PciAddress | None) -> Outlook:
     lasting = [blocker for blocker in judged.blockers_after_bind if blocker.driver != RELEASABLE]
-    why = tuple(f"{blocker.name}: {blocker.reason}" for blocker in judged.blockers)
+    why = _reasons(members, lasting or judged.blockers)
     if lasting:
-        why = tuple(_why_lasting(host, blocker) for blocker in lasting)
         return Outlook("not viable", "bad", why, None, (), judged)
     release = bool(judged.blockers_after_bind)
     command = _bind_command(members, judged, asked, release=release)
     return Outlook("viable after bind", "warn", why, command, judged.bind, judged)
 
 
-def _why_lasting(host: Host, blocker: Blocker) -> str:
-    device = next((device for device in host.devices if str(device.address) == blocker.name), None)
-    reasons = reasons_against(host, device) if device else ()
-    stays = f", and {reasons[0].text}" if reasons else ", and it cannot be bound"
-    return f"{blocker.name}: {blocker.reason}{stays}"
+def _unknown(members: tuple[PciDevice, ...], judged: Viability) -> Outlook:
+    why = _reasons(members, judged.blockers) or ("its members could not be read",)
+    return Outlook("unknown", "unknown", why, None, (), judged)
+
+
+def _reasons(members: tuple[PciDevice, ...], blockers: Sequence[Blocker]) -> tuple[str, ...]:
+    return tuple(_said(members, blocker.name, blocker.reason) for blocker in blockers)
+
+
+def _said(members: tuple[PciDevice, ...], name: str, text: str) -> str:
+    """Say about whom, where there is a choice."""
+    alone = len(members) == 1 and name == str(members[0].address)
+    return text if alone else f"{name}: {text}"
 
 
 def _bind_command(
@@ -102,17 +106,3 @@ def _bind_command(
     possible = [*judged.bind, *(member.address for member in members if member.on_vfio)]
     address = asked if asked in possible else possible[0]
     return f"vfioctl bind {'--release-shpchp ' if release else ''}{address}"
-
-
-def _unknowns(host: Host, group: IommuGroup) -> Iterator[str]:
-    if host.kernel is None:
-        yield "the kernel's release is unknown, and with it the rules for groups"
-    for address in group.members:
-        if address not in host.by_address:
-            yield f"{address}: could not be read"
-    for member in host.members(group):
-        if member.unbinding:
-            yield f"{member.address}: its unbind waits for a program that still has it open"
-    for unread in host.unread:
-        if unread.address in group.members:
-            yield f"{unread.address}: {unread.field or unread.path} is unknown ({unread.reason})"

@@ -8,6 +8,7 @@ from vfioctl.model.value import NamedTuple
 from vfioctl.model.verdict import reasons_against
 from vfioctl.render.columns import Column, lay_out
 from vfioctl.render.device_text import NONE, Namer, ids_text, state
+from vfioctl.render.styled import fitted
 from vfioctl.render.text import visible
 from vfioctl.render.topology import branches
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 NARROW = 100
 """Below this width the ids are left out, so that names stay readable."""
+
+_SHORT_WORD = 8
 
 _INDENT = " " * 14
 
@@ -70,7 +73,8 @@ def _layout(names: Names, view: View) -> tuple[list[Column], Callable[[str, PciD
         columns = [_ADDRESS, _CLASS, _DRIVER, _GROUP, _USED_FOR, _NAME]
 
         def fill(label: str, device: PciDevice) -> tuple[str, ...]:
-            return (*_first(label, device, namer), state(device)[0], namer.name(device))
+            address, word, driver, group = _first(label, device, namer)
+            return address, fitted(word, _SHORT_WORD), driver, group, state(device)[0], namer.name(device)
 
     else:
         columns = [_ADDRESS, _CLASS, _ID, _DRIVER, _GROUP, _USED_FOR, _NAME]

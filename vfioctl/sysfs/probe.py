@@ -1,7 +1,8 @@
 """What one device's folder says, as plain values that can come back from a reading process.
 
 Nothing here takes more from the kernel than it must: ids and class come from ``modalias`` (one read, no
-lock), nothing is listed that can be asked for, and ``driver_override``, whose read can block (K55), comes last.
+lock), nothing is listed that can be asked for, and ``driver_override``, whose read can block, comes last
+(K55).
 """
 
 from __future__ import annotations

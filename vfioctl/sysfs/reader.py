@@ -18,7 +18,9 @@ from vfioctl.sysfs.attribute import Attributes, Files
 from vfioctl.sysfs.classes import read_companions, read_mdevs, read_slots, read_vfio_nodes
 from vfioctl.sysfs.fetch import fetch
 from vfioctl.sysfs.groups import group_names, groups_from_devices, make_group
-from vfioctl.sysfs.usage import read_usage
+from vfioctl.sysfs.holders import read_holders
+from vfioctl.sysfs.unbinding import mark_unbinding
+from vfioctl.sysfs.usage import Vfio, read_usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,13 +45,17 @@ def read_host(root: HostRoot, *, files: Files | None = None) -> Host:
     names = _device_names(files)
     groups = group_names(attributes)
     found, group_facts, unread = fetch(files, names, groups or ())
-    probes = {one.address: one.facts for one in found}
+    found.sort(key=_by_address)
     vfio, mdevs = read_vfio_nodes(attributes), read_mdevs(attributes)
+    # Without a node there is nothing to hold: the walk through all processes is spared.
+    holders = read_holders(attributes) if vfio.groups or vfio.functions else ()
+    found = mark_unbinding(found, vfio, holders)
+    probes = {one.address: one.facts for one in found}
     surroundings = Surroundings(
         slots=read_slots(attributes),
         vfio=vfio,
         companions=read_companions(attributes),
-        usage=read_usage(attributes, probes, vfio, mdevs),
+        usage=read_usage(attributes, probes, Vfio(vfio, holders, mdevs)),
         vf_indexes=_vf_indexes(found),
     )
     devices = tuple(make_device(one.address, one.path, one.facts, surroundings) for one in found)
@@ -69,13 +75,17 @@ def read_host(root: HostRoot, *, files: Files | None = None) -> Host:
     return host._replace(unread=tuple(sorted(notes, key=_by_place)))
 
 
+def _by_address(one: Found) -> PciAddress:
+    return one.address
+
+
 def _by_place(note: Unread) -> tuple[str, str]:
     return note.path, note.reason
 
 
 def _device_names(files: Files) -> list[str]:
     try:
-        names = files.names(paths.PCI_DEVICES)
+        return files.names(paths.PCI_DEVICES)
     except PermissionError as error:
         raise NotPermittedError(
             f"cannot list PCI devices: {files.root.local(paths.PCI_DEVICES)}: permission denied",
@@ -87,9 +97,6 @@ def _device_names(files: Files) -> list[str]:
             hint="give --root a folder that holds sys/bus/pci/devices, an archive made by"
             " 'vfioctl snapshot save', or the word sample",
         ) from error
-    # Kernel names are fixed width but for the domain, so this is numeric order without parsing.
-    names.sort(key=lambda name: (len(name), name))
-    return names
 
 
 def _unread_attributes(found: list[Found]) -> Iterator[Unread]:

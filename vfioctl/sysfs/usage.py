@@ -10,7 +10,6 @@ from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
 from vfioctl.sysfs.classes import class_members, read_framebuffers
 from vfioctl.sysfs.display import display_uses, firmware_framebuffers
-from vfioctl.sysfs.holders import read_holders
 from vfioctl.sysfs.network import network_uses, read_network
 from vfioctl.sysfs.storage import read_blocks, storage_uses
 
@@ -21,9 +20,18 @@ if TYPE_CHECKING:
     from vfioctl.model.host import MdevInstance
     from vfioctl.sysfs.attribute import Attributes
     from vfioctl.sysfs.classes import VfioNodes
+    from vfioctl.sysfs.holders import Holder
     from vfioctl.sysfs.probe import Probe
 
 T = TypeVar("T")
+
+
+class Vfio(NamedTuple):
+    """What VFIO offers now, and who has it open."""
+
+    nodes: VfioNodes
+    holders: Sequence[Holder]
+    mdevs: Sequence[MdevInstance]
 
 
 class UsageFacts(NamedTuple):
@@ -37,8 +45,7 @@ class UsageFacts(NamedTuple):
 def read_usage(
     attributes: Attributes,
     probes: Mapping[PciAddress, Probe],
-    vfio: VfioNodes,
-    mdevs: Sequence[MdevInstance],
+    vfio: Vfio,
 ) -> UsageFacts:
     """Read interfaces, disks, console, mediated devices and open vfio nodes of every function."""
     uses: dict[PciAddress, list[Usage]] = {}
@@ -52,10 +59,10 @@ def read_usage(
         uses.setdefault(address, []).extend(found)
     _add_network(attributes, interfaces, uses)
     _add_displays(attributes, probes, uses)
-    for mdev in mdevs:
+    for mdev in vfio.mdevs:
         detail = f"it is the parent of the mediated device {mdev.uuid}"
         uses.setdefault(mdev.parent, []).append(Usage(UsageKind.MDEV, mdev.uuid, detail))
-    _add_holders(attributes, probes, vfio, mdevs, uses)
+    _add_holders(probes, vfio, uses)
     return UsageFacts(_frozen(interfaces), _frozen(disks), _frozen(uses))
 
 
@@ -89,18 +96,13 @@ def _add_displays(
 
 
 def _add_holders(
-    attributes: Attributes,
     probes: Mapping[PciAddress, Probe],
-    vfio: VfioNodes,
-    mdevs: Sequence[MdevInstance],
+    vfio: Vfio,
     uses: dict[PciAddress, list[Usage]],
 ) -> None:
-    # Without a node there is nothing to hold: the walk through all processes is spared.
-    if not vfio.groups and not vfio.functions:
-        return
-    groups = {node: number for number, node in vfio.groups.items()}
-    functions = {node: address for address, node in vfio.cdevs.items()}
-    for holder in read_holders(attributes):
+    groups = {node: number for number, node in vfio.nodes.groups.items()}
+    functions = {node: address for address, node in vfio.nodes.cdevs.items()}
+    for holder in vfio.holders:
         usage = holder.usage()
         if holder.node in functions:
             uses.setdefault(functions[holder.node], []).append(usage)
@@ -113,6 +115,6 @@ def _add_holders(
             if facts.iommu_group == number and given:
                 uses.setdefault(address, []).append(usage)
         # A mediated device has a group of its own; taking its parent away takes it from its holder.
-        for mdev in mdevs:
+        for mdev in vfio.mdevs:
             if mdev.iommu_group == number:
                 uses.setdefault(mdev.parent, []).append(usage)

@@ -1,0 +1,1 @@
+"""What guests run to become sample hosts."""

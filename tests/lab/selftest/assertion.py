@@ -1,0 +1,16 @@
+"""A scenario that is wrong on purpose: its assertion, the kernel's log and the exit code must arrive outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def test_wrong_on_purpose():
+    """Say something in the kernel's log, then fail."""
+    Path("/dev/kmsg").write_text("lab: this line is the kernel's\n")
+    print("this line is the scenario's")
+    assert 6 * 7 == 41
+
+
+def test_right():
+    """A failure does not keep the next one from running."""

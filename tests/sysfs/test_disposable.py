@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vfioctl.sysfs import disposable
+from vfioctl.sysfs.disposable import gather
+
+SOON = 0.05
+"""Patience of these tests: they wait for what never comes."""
+
+
+def length(job: str) -> tuple[Any, ...]:
+    """Do a job at once."""
+    return (len(job), job)
+
+
+def stuck(job: str) -> tuple[Any, ...]:
+    """Do a job that starts with an x never, and any other at once."""
+    while job.startswith("x"):
+        time.sleep(60)
+    return length(job)
+
+
+def children() -> set[int]:
+    """Return this process's children, zombies too."""
+    path = Path(f"/proc/self/task/{os.getpid()}/children")
+    return {int(pid) for pid in path.read_text().split()}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Any:
+    """No test of this file leaves a process, a zombie or a descriptor."""
+    processes, descriptors = children(), len(os.listdir("/proc/self/fd"))
+    yield
+    assert children() == processes
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 4])
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 128, 129, 1000])
+def test_results_come_in_the_order_of_the_jobs(processes: int, count: int) -> None:
+    """However many processes share the work, also where there is less of it than of them."""
+    jobs = [f"job {number}" for number in range(count)]
+    assert gather(jobs, length, processes=processes) == [length(job) for job in jobs]
+
+
+def test_a_large_result_arrives_whole() -> None:
+    """More than a pipe holds at a time."""
+    (result,) = gather(["a"], lambda job: (job * 3_000_000, b"\0" * 1_000_000))
+    assert result == ("a" * 3_000_000, b"\0" * 1_000_000)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_a_job_that_never_ends_is_left_behind_and_the_others_arrive(processes: int) -> None:
+    """None for it, within bounds; what was read and not yet sent is read again (K55)."""
+    jobs = ["a", "x1", "b", "c", "x2", "d", "e"]
+    began = time.monotonic()
+    results = gather(jobs, stuck, processes=processes, patience=SOON)
+    assert results == [None if job.startswith("x") else length(job) for job in jobs]
+    assert time.monotonic() - began < 2 * disposable.MOST_ROUNDS * (SOON + disposable.LEAST_PATIENCE) + 5
+
+
+def test_all_jobs_may_be_left_behind() -> None:
+    """Then there is no result at all, and an end."""
+    assert gather(["x1", "x2"], stuck, processes=2, patience=SOON) == [None, None]
+
+
+def test_a_slow_job_is_waited_for() -> None:
+    """Slowness alone, longer than the patience, is no reason to leave a child that can still run."""
+
+    def slow(job: str) -> tuple[Any, ...]:
+        time.sleep(SOON * 4)
+        return length(job)
+
+    assert gather(["a", "b"], slow, patience=SOON) == [length("a"), length("b")]
+
+
+def test_slow_jobs_that_make_progress_are_not_left_behind() -> None:
+    """Nothing is sent before a batch is complete, and a batch may take longer than any patience."""
+
+    def slow(job: str) -> tuple[Any, ...]:
+        time.sleep(SOON / 2)
+        return length(job)
+
+    jobs = [str(number) for number in range(60)]
+    assert gather(jobs, slow, patience=SOON) == [length(job) for job in jobs]
+
+
+def test_a_child_in_d_state_is_left_after_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No signal reaches it, so there is nothing to wait for; half the patience is spent on the next."""
+    monkeypatch.setattr(disposable, "_sleeps_uninterruptibly", lambda _pid: True)
+    began = time.monotonic()
+    assert gather(["a", "x", "b"], stuck, patience=SOON) == [length("a"), None, length("b")]
+    assert time.monotonic() - began < disposable.MOST_ROUNDS * SOON
+    monkeypatch.undo()
+    assert gather(["a"], length) == [length("a")]
+
+
+def test_a_process_that_waits_or_runs_is_not_in_d_state() -> None:
+    """Nor is one that does not exist."""
+    assert not disposable._sleeps_uninterruptibly(os.getpid())
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        assert not disposable._sleeps_uninterruptibly(sleeper.pid)
+        sleeper.kill()
+    assert not disposable._sleeps_uninterruptibly(sleeper.pid)
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_what_the_work_raises_is_raised_here(processes: int) -> None:
+    """With kind and text; the other children are ended."""
+
+    def wrong(job: str) -> tuple[Any, ...]:
+        if job == "b":
+            raise KeyError(job)
+        return stuck(job)
+
+    with pytest.raises(ChildProcessError, match="KeyError: 'b'"):
+        gather(["b", "x1", "x2"], wrong, processes=processes, patience=SOON)
+
+
+def test_a_result_that_cannot_be_sent_is_an_error() -> None:
+    """Results are plain values; anything else is a mistake in the program and not a hang."""
+    with pytest.raises(ChildProcessError, match="ValueError"):
+        gather(["a"], lambda _job: (object(),))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_child_that_is_killed_is_an_error_and_no_hang(number: signal.Signals) -> None:
+    """What it had not sent is missing: to return the rest as if it were all would be a lie."""
+
+    def killed(job: str) -> tuple[Any, ...]:
+        if job == "b":
+            os.kill(os.getpid(), number)
+        return stuck(job)
+
+    with pytest.raises(ChildProcessError, match="ended from outside"):
+        gather(["a", "b", "x"], killed, patience=SOON)
+
+
+def test_an_interrupt_ends_the_children(tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a read that hangs: the program ends, and none of its children stays."""
+    marker = tmp_path / "children"
+    code = f"""
+import os, time
+from vfioctl.sysfs.disposable import gather
+def work(job):
+    with open({str(marker)!r}, "a") as file:
+        file.write(f"{{os.getpid()}}\\n")
+    time.sleep(60)
+    return ()
+try:
+    gather(["a", "b"], work, processes=2)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as program:
+        while not marker.exists() or marker.read_text().count("\n") < 2:
+            time.sleep(0.01)
+        program.send_signal(signal.SIGINT)
+        output, _ = program.communicate(timeout=10)
+    assert output == "interrupted\n"
+    for pid in marker.read_text().split():
+        assert not Path(f"/proc/{pid}").exists()
+
+
+def test_children_write_nothing_of_what_the_parent_had_not_written_yet(tmp_path: Path) -> None:
+    """A fork copies buffers; they must not be flushed twice."""
+    out = tmp_path / "out"
+    code = (
+        "from vfioctl.sysfs.disposable import gather\n"
+        "print('once')\n"
+        "gather(['a', 'b'], lambda job: (job,), processes=2)\n"
+    )
+    with out.open("w") as file:
+        subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
+    assert out.read_text() == "once\n"
