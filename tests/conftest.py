@@ -26,6 +26,14 @@ set_hypothesis_home_dir(_HYPOTHESIS)
 settings.register_profile("vfioctl", deadline=None, database=None, derandomize=True)
 settings.load_profile("vfioctl")
 
+# Hosts are made of thousands of small files: in memory they are written ten times as fast as on a disk.
+_MEMORY = "/dev/shm"
+_ENOUGH = 1 << 30
+if os.access(_MEMORY, os.W_OK):
+    _volume = os.statvfs(_MEMORY)
+    if _volume.f_bavail * _volume.f_frsize >= _ENOUGH and not _volume.f_flag & os.ST_NOEXEC:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
+
 _CLEARED = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "SSH_CONNECTION", "SSH_TTY")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Final
 
 from tools.generated import PROJECT, run
+from tools.screenshots import printed
 from tools.tree import Entry, command_tree, walk
 from vfioctl.errors import exit_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+_EXAMPLE: Final = re.compile(r"<!-- begin generated: example (.+?) -->")
 
 README: Final = PROJECT / "README.md"
 """The file whose tables are generated."""
@@ -27,7 +31,15 @@ def readme(text: str, root: Entry) -> str:
     tables = {"commands": command_table(root), "exit-codes": exit_code_table()}
     for name, table in tables.items():
         text = _between(text, name, table)
+    for line in _EXAMPLE.findall(text):
+        text = _between(text, f"example {line}", example(line))
     return text
+
+
+def example(line: str) -> str:
+    """Return what a command line prints of the sample host, as a code block with its prompt."""
+    rows = printed(line.split(), "--no-color").splitlines()
+    return "\n".join(f"    {row}".rstrip() for row in (f"$ vfioctl --root sample {line}", *rows))
 
 
 def command_table(root: Entry) -> str:

@@ -49,8 +49,8 @@ def screenshot(name: str, arguments: Sequence[str]) -> str:
     return "\n".join(line.rstrip() for line in alone.splitlines()) + "\n"
 
 
-def printed(arguments: Sequence[str]) -> str:
-    """Return what the command prints on a terminal, colours included."""
+def printed(arguments: Sequence[str], color: str = "--color") -> str:
+    """Return what the command prints on a terminal, colours included unless told otherwise."""
     from vfioctl.cli.session import Session
     from vfioctl.cli.tree import root
     from vfioctl.sysfs.names import Names, load_names
@@ -63,7 +63,7 @@ def printed(arguments: Sequence[str]) -> str:
             return load_names(())
 
     out = StringIO()
-    typed = ["--root", "sample", "--output", "table", "--color", *arguments]
+    typed = ["--root", "sample", "--output", "table", color, *arguments]
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = str(COLUMNS)
     try:

@@ -6,12 +6,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from vfioctl.sysfs import disposable
 from vfioctl.sysfs.disposable import gather
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SOON = 0.05
 """Patience of these tests: they wait for what never comes."""
@@ -36,7 +39,7 @@ def children() -> set[int]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left() -> Any:
+def nothing_left() -> Iterator[None]:
     """No test of this file leaves a process, a zombie or a descriptor."""
     processes, descriptors = children(), len(os.listdir("/proc/self/fd"))
     yield

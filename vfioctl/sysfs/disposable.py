@@ -36,6 +36,8 @@ _FAREWELL = 0.1
 
 _left_behind: set[int] = set()
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
 _BATCH = 128
 _INDEX_BYTES = 4
 
@@ -102,14 +104,19 @@ class _Team:
         """Fork a child for these jobs."""
         if not indexes:
             return
-        receiving, sending = os.pipe()
         self._mark(slot, indexes[0])
-        pid = os.fork()
-        if pid == 0:
-            self._serve(sending, slot, indexes)
-        os.close(sending)
-        self._children[receiving] = Child(pid, receiving, slot, indexes)
-        self._buffers[receiving] = bytearray()
+        # An interrupt between the fork and its being noted would leave a child that nobody knows of.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        try:
+            receiving, sending = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                self._serve(sending, slot, indexes)
+            os.close(sending)
+            self._children[receiving] = Child(pid, receiving, slot, indexes)
+            self._buffers[receiving] = bytearray()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _serve(self, pipe: int, slot: int, indexes: list[int]) -> None:
         """Read the jobs and send what was found; never returns."""
@@ -117,7 +124,9 @@ class _Team:
         # It ends soon; collecting would only copy pages that are shared with the parent.
         gc.disable()
         try:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            for number in _ENDING:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
             for start in range(0, len(indexes), _BATCH):
                 batch = []
                 for index in indexes[start : start + _BATCH]:
