@@ -51,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--topology", choices=TOPOLOGIES, help="only this machine")
             command.add_argument("--kernel", choices=ingredients.KERNEL_SUITES, help="only this kernel")
         if name == "run":
-            command.add_argument("-k", dest="pattern", default="", help="only scenarios that match, as with pytest -k")
+            command.add_argument(
+                "-k", dest="pattern", default="", help="only scenarios that match, as with pytest -k"
+            )
     return parser
 
 
@@ -59,7 +61,11 @@ def _run(options: argparse.Namespace) -> int:
     """Run the scenarios on every machine and kernel."""
     topologies = [TOPOLOGIES[options.topology]] if options.topology else list(TOPOLOGIES.values())
     kernels = [options.kernel] if options.kernel else list(ingredients.KERNEL_SUITES)
-    orders = [runner.Order(topology, kernel, pattern=options.pattern) for kernel in kernels for topology in topologies]
+    orders = [
+        runner.Order(topology, kernel, pattern=options.pattern)
+        for kernel in kernels
+        for topology in topologies
+    ]
     with runner.opened(kernels, say) as lab:
         boots = runner.run_all(lab, orders)
         results.write_junit(lab.results / "junit.xml", boots)
@@ -74,7 +80,9 @@ def _shell(options: argparse.Namespace) -> int:
     kernel = options.kernel or DEFAULT_KERNEL
     topology = TOPOLOGIES[options.topology or "workstation"]
     with runner.opened([kernel], say) as lab, tempfile.TemporaryDirectory(prefix="vfioctl-lab-") as folder:
-        say(f"lab: {topology.name} with kernel {kernel}: the prompt comes in half a minute; Ctrl-D or Ctrl-A X ends it")
+        say(
+            f"lab: {topology.name} with kernel {kernel}: the prompt comes in half a minute; Ctrl-D or Ctrl-A X ends it"
+        )
         plan = runner.plan_for(lab, runner.Order(topology, kernel), Path(folder), "shell")
         return machine.run_shell(plan, lab.cache)
 

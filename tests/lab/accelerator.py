@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -34,5 +33,3 @@ def choose(plan: Plan, cache: Cache) -> str:
     accelerator = KVM if ending.progress.release else TCG
     verdict.write_text(f"{boot_id} {accelerator}", encoding="ascii")
     return accelerator
-
-

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -92,12 +93,13 @@ def prepare(cache: Cache, kernels: Iterable[str], say: Callable[[str], None]) ->
     cache.folder.mkdir(parents=True, exist_ok=True)
     apt = packages.Apt(cache.folder / "apt")
     with _locked(cache.folder / "lock"):
-        steps = [("qemu", _qemu_recipe(), lambda: _make_qemu(cache, apt))]
-        steps += [
-            (f"kernel-{version}", _kernel_recipe(version), lambda version=version: _make_kernel(cache, apt, version))
-            for version in kernels
+        steps: list[tuple[str, str, Callable[[], None]]] = [
+            ("qemu", _qemu_recipe(), partial(_make_qemu, cache, apt)),
+            ("guest", _guest_recipe(), partial(_make_guest, cache, apt)),
         ]
-        steps.insert(1, ("guest", _guest_recipe(), lambda: _make_guest(cache, apt)))
+        for version in kernels:
+            make_kernel = partial(_make_kernel, cache, apt, version)
+            steps.append((f"kernel-{version}", _kernel_recipe(version), make_kernel))
         due = [step for step in steps if _stamp(cache, step[0]) != step[1]]
         if due:
             say("lab: fetching package lists")
@@ -156,7 +158,9 @@ def _make_qemu(cache: Cache, apt: packages.Apt) -> None:
 
 def _make_guest(cache: Cache, apt: packages.Apt) -> None:
     shutil.rmtree(cache.guest, ignore_errors=True)
-    chosen = {name: version for name, version in apt.resolve(GUEST_PACKAGES).items() if name not in NOT_NEEDED}
+    chosen = {
+        name: version for name, version in apt.resolve(GUEST_PACKAGES).items() if name not in NOT_NEEDED
+    }
     packages.unpack(apt.download(chosen), cache.guest)
     for name in STRIPPED:
         shutil.rmtree(cache.guest / name, ignore_errors=True)

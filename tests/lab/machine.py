@@ -58,7 +58,13 @@ def command(plan: Plan, cache: Cache, folder: Path, events: str) -> list[str]:
     machine = plan.machine
     share = cache.qemu / "usr/share"
     disks = {name: str(folder / f"{name}.img") for name in machine.disks}
-    words = ["console=ttyS0", "panic=-1", "oops=panic", f"lab.topology={machine.name}", f"lab.task={plan.task}"]
+    words = [
+        "console=ttyS0",
+        "panic=-1",
+        "oops=panic",
+        f"lab.topology={machine.name}",
+        f"lab.task={plan.task}",
+    ]
     words += ["intel_iommu=on"] if machine.iommu else []
     return [
         *packages.foreign_command(cache.qemu, "usr/bin/qemu-system-x86_64"),
@@ -84,7 +90,9 @@ def run(plan: Plan, cache: Cache, ready_deadline: float = READY_DEADLINE) -> End
         with _started(arguments, cache) as qemu:
             watch = _Watch(qemu, server)
             trouble = watch.follow(ready_deadline)
-        return Ending(watch.progress, watch.console.decode(errors="replace"), trouble, time.monotonic() - started)
+        return Ending(
+            watch.progress, watch.console.decode(errors="replace"), trouble, time.monotonic() - started
+        )
 
 
 def run_shell(plan: Plan, cache: Cache) -> int:
@@ -247,5 +255,10 @@ class _Watch:
 def _exit_reason(code: int) -> str:
     if code < 0:
         return f"pytest in the guest was ended by signal {-code}"
-    meanings = {2: "was interrupted", 3: "had an internal error", 4: "was called wrongly", 5: "found no scenario"}
+    meanings = {
+        2: "was interrupted",
+        3: "had an internal error",
+        4: "was called wrongly",
+        5: "found no scenario",
+    }
     return f"pytest in the guest {meanings.get(code, 'failed')} (exit code {code})"

@@ -39,7 +39,9 @@ def differences(live: Any, stored: Any, where: str = "") -> list[str]:  # noqa: 
     """Name each place where two JSON documents differ."""
     if isinstance(live, dict) and isinstance(stored, dict):
         keys = sorted(live.keys() | stored.keys())
-        return [line for key in keys for line in differences(live.get(key), stored.get(key), f"{where}.{key}")]
+        return [
+            line for key in keys for line in differences(live.get(key), stored.get(key), f"{where}.{key}")
+        ]
     if isinstance(live, list) and isinstance(stored, list) and len(live) == len(stored):
         pairs = enumerate(zip(live, stored, strict=True))
         return [line for index, (a, b) in pairs for line in differences(a, b, f"{where}[{index}]")]

@@ -82,7 +82,9 @@ class Apt(NamedTuple):
     def download(self, packages: dict[str, str]) -> list[Path]:
         """Fetch these packages (name -> version, "" for any) once and give their files."""
         archives = self.folder / "archives"
-        wanted = {name: version for name, version in packages.items() if not _archive(archives, name, version)}
+        wanted = {
+            name: version for name, version in packages.items() if not _archive(archives, name, version)
+        }
         if wanted:
             names = [f"{name}={version}" if version else name for name, version in wanted.items()]
             self._run("apt-get", "download", "-q", *names, cwd=archives)
@@ -148,7 +150,9 @@ def _one_line_sources(text: str) -> Iterator[Source]:
             end = next(index for index, word in enumerate(words) if word.endswith("]"))
             options = " ".join(words[1 : end + 1]).strip("[] ")
             words = [words[0], *words[end + 1 :]]
-        signed_by = dict(option.split("=", 1) for option in options.split() if "=" in option).get("signed-by", "")
+        signed_by = dict(option.split("=", 1) for option in options.split() if "=" in option).get(
+            "signed-by", ""
+        )
         yield Source(words[1], frozenset(words[2:3]), signed_by)
 
 
@@ -166,7 +170,9 @@ def unpack(archives: Iterable[Path], root: Path) -> None:
             (root / name).symlink_to(f"usr/{name}")
     extract = ["tar", "--extract", "--keep-directory-symlink", "--no-same-owner", "--directory", str(root)]
     for archive in archives:
-        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE) as package:
+        with subprocess.Popen(
+            ["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE
+        ) as package:
             subprocess.run(extract, stdin=package.stdout, check=True)
         if package.returncode != 0:
             message = f"{archive.name} cannot be unpacked"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,21 +60,25 @@ def matrix(boots: Sequence[Boot]) -> str:
     head = ("topology", "kernel", "passed", "failed", "skipped", "seconds", "accelerator", "remark")
     rows = [head, *(_row(boot) for boot in boots)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def _row(boot: Boot) -> tuple[str, ...]:
     counts = (str(boot.count(outcome)) for outcome in ("passed", "failed", "skipped"))
-    remark = "; ".join(text for text in (boot.trouble.splitlines()[0] if boot.trouble else "", boot.remark) if text)
+    remark = "; ".join(
+        text for text in (boot.trouble.splitlines()[0] if boot.trouble else "", boot.remark) if text
+    )
     release = boot.release or boot.kernel
     return (boot.topology, release, *counts, f"{boot.seconds:.0f}", boot.accelerator, remark)
 
 
 def write_junit(path: Path, boots: Iterable[Boot]) -> None:
     """Write one junit file with a suite for each guest; trouble of a guest is a case of its own."""
-    root = ElementTree.Element("testsuites")
+    root = ET.Element("testsuites")
     for boot in boots:
-        suite = ElementTree.SubElement(root, "testsuite", name=f"lab.{boot.name}", time=f"{boot.seconds:.3f}")
+        suite = ET.SubElement(root, "testsuite", name=f"lab.{boot.name}", time=f"{boot.seconds:.3f}")
         cases = [*boot.cases, *([Case("guest", "failed", 0.0, boot.trouble)] if boot.trouble else [])]
         suite.set("tests", str(len(cases)))
         suite.set("failures", str(sum(case.outcome == "failed" for case in cases)))
@@ -82,17 +86,18 @@ def write_junit(path: Path, boots: Iterable[Boot]) -> None:
         for case in cases:
             _junit_case(suite, boot, case)
         if boot.log:
-            ElementTree.SubElement(suite, "system-out").text = _printable(boot.log)
+            ET.SubElement(suite, "system-out").text = _printable(boot.log)
     path.parent.mkdir(parents=True, exist_ok=True)
-    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
 
 
-def _junit_case(suite: ElementTree.Element, boot: Boot, case: Case) -> None:
+def _junit_case(suite: ET.Element, boot: Boot, case: Case) -> None:
     name = f"lab.{boot.topology}.{boot.kernel}"
-    element = ElementTree.SubElement(suite, "testcase", classname=name, name=case.name, time=f"{case.seconds:.3f}")
+    element = ET.SubElement(suite, "testcase", classname=name, name=case.name, time=f"{case.seconds:.3f}")
     if case.outcome != "passed":
         kind = "failure" if case.outcome == "failed" else "skipped"
-        child = ElementTree.SubElement(element, kind, message=_printable(case.text.strip().splitlines()[-1] if case.text.strip() else ""))
+        last = (case.text.strip().splitlines() or [""])[-1]
+        child = ET.SubElement(element, kind, message=_printable(last))
         child.text = _printable(case.text)
 
 

@@ -107,7 +107,9 @@ def run_one(lab: Lab, order: Order) -> Boot:
         ending = _attempt(lab, order)
     boot = _boot(lab, order, ending, remark)._replace(seconds=time.monotonic() - started)
     _keep_results(lab, boot, ending)
-    lab.say(f"lab: {order.name}: {boot.count('passed')} passed, {boot.count('failed')} failed, {boot.seconds:.0f} s")
+    lab.say(
+        f"lab: {order.name}: {boot.count('passed')} passed, {boot.count('failed')} failed, {boot.seconds:.0f} s"
+    )
     for line in failure_text(boot, ending.console):
         lab.say(line)
     return boot
@@ -126,8 +128,23 @@ def plan_for(lab: Lab, order: Order, folder: Path, task: str) -> Plan:
 
 def pytest_arguments(order: Order) -> list[str]:
     """Give what pytest is called with in the guest."""
-    arguments = ["-p", "tests.lab.guest.plugin", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir=/checkout"]
-    arguments += ["-q", "--tb=short", "--color=no", "-vv", f"--topology={order.topology.name}", f"--kernel={order.kernel}"]
+    arguments = [
+        "-p",
+        "tests.lab.guest.plugin",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        "/dev/null",
+        "--rootdir=/checkout",
+    ]
+    arguments += [
+        "-q",
+        "--tb=short",
+        "--color=no",
+        "-vv",
+        f"--topology={order.topology.name}",
+        f"--kernel={order.kernel}",
+    ]
     arguments += ["-k", order.pattern] if order.pattern else []
     return [*arguments, order.scenarios]
 
@@ -183,7 +200,9 @@ def failure_text(boot: Boot, console: str) -> Iterator[str]:
 def kernel_lines_of(log: str, scenario: str) -> Iterator[str]:
     """Give what the kernel said while one scenario ran; the guest marks the start of each in the kernel's log."""
     lines = log.splitlines()
-    start = next((index for index, line in enumerate(lines) if f"lab: scenario {scenario} starts" in line), None)
+    start = next(
+        (index for index, line in enumerate(lines) if f"lab: scenario {scenario} starts" in line), None
+    )
     if start is None:
         return
     yield f"---- kernel log during {scenario}"

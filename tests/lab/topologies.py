@@ -26,7 +26,9 @@ WORKSTATION: Final = Topology(
         *multifunction(Device("VGA", "rp1", "0.0", "gpu1"), Device("intel-hda", "rp1", "0.1", "sound1")),
         Device("hda-duplex", "sound1.0", "", "", properties("audiodev=silence")),
         root_port(2, "2.0"),
-        *multifunction(Device("secondary-vga", "rp2", "0.0", "gpu2"), Device("intel-hda", "rp2", "0.1", "sound2")),
+        *multifunction(
+            Device("secondary-vga", "rp2", "0.0", "gpu2"), Device("intel-hda", "rp2", "0.1", "sound2")
+        ),
         root_port(3, "3.0"),
         Device("nvme", "rp3", "0.0", "nvme1", properties("drive=disk1", "serial=lab1")),
         root_port(4, "4.0"),

@@ -55,7 +55,9 @@ def properties(*pairs: str) -> Properties:
     return tuple((key, value) for key, _, value in (pair.partition("=") for pair in pairs))
 
 
-def root_port(number: int, slot: str, *more: str, bus: str = "pcie.0", model: str = "pcie-root-port") -> Device:
+def root_port(
+    number: int, slot: str, *more: str, bus: str = "pcie.0", model: str = "pcie-root-port"
+) -> Device:
     """Give a PCIe root port with its own chassis number and the id `rpN`."""
     return Device(model, bus, slot, f"rp{number}", properties(f"chassis={number}", f"slot={number}", *more))
 
@@ -112,7 +114,12 @@ def channel_arguments(events: str, monitor: str) -> list[str]:
     controller = Device("virtio-serial-pci", "pcie.0", CHANNEL_SLOT, "channel")
     return [
         *("-chardev", f"socket,id=events,path={events}" if events else "null,id=events"),
-        *("-chardev", f"socket,id=monitor,path={monitor},server=on,wait=off", "-mon", "chardev=monitor,mode=control"),
+        *(
+            "-chardev",
+            f"socket,id=monitor,path={monitor},server=on,wait=off",
+            "-mon",
+            "chardev=monitor,mode=control",
+        ),
         *("-chardev", f"socket,id=qmp,path={monitor}"),
         *("-device", device_value(controller)),
         *("-device", f"virtserialport,bus=channel.0,nr=1,chardev=events,name={EVENTS_PORT}"),

@@ -25,11 +25,25 @@ class Trial(NamedTuple):
 
 
 TRIALS: Final = (
-    Trial("assertion", 1, 1, "", ("assert (6 * 7) == 41", "this line is the kernel's", "this line is the scenario's")),
+    Trial(
+        "assertion",
+        1,
+        1,
+        "",
+        ("assert (6 * 7) == 41", "this line is the kernel's", "this line is the scenario's"),
+    ),
     Trial("interruptible", 1, 1, "", ("the scenario did not finish within its deadline", "time.sleep(600)")),
     Trial("hang", 0, 1, "the guest hangs", ("test_deaf_to_its_deadline did not come back within 18 s",)),
-    Trial("panic", 0, 1, "the guest's kernel panicked", ("sysrq: Trigger a crash", "Kernel panic - not syncing")),
-    Trial("memory", 0, 1, "the guest ran out of memory", ("Out of memory: Killed process", "test_eating_all_memory")),
+    Trial(
+        "panic", 0, 1, "the guest's kernel panicked", ("sysrq: Trigger a crash", "Kernel panic - not syncing")
+    ),
+    Trial(
+        "memory",
+        0,
+        1,
+        "the guest ran out of memory",
+        ("Out of memory: Killed process", "test_eating_all_memory"),
+    ),
 )
 DEADLINE: Final = 420.0
 """Seconds within which any guest must have ended, whatever happens in it; far more than a boot needs."""
@@ -63,7 +77,9 @@ def run(lab: runner.Lab, kernel: str) -> int:
         seconds = time.monotonic() - started
         complaints = list(judge(trial, boot, "\n".join(report), seconds))
         wrong += bool(complaints)
-        lab.say(f"lab: selftest {trial.name}: {'not as it should be' if complaints else 'ok'}, {seconds:.0f} s")
+        lab.say(
+            f"lab: selftest {trial.name}: {'not as it should be' if complaints else 'ok'}, {seconds:.0f} s"
+        )
         for complaint in complaints:
             lab.say(f"  {complaint}")
         if complaints:

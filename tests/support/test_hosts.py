@@ -85,6 +85,19 @@ def test_a_snapshot_of_a_sample_host_is_the_host(
     assert read_host(written(tmp_path / "copy", format_dump(entries))) == host
 
 
+@pytest.mark.parametrize("name", HOST_NAMES)
+def test_lspci_reads_a_snapshot_as_it_reads_the_host(
+    name: str, tmp_path: Path, host_root: Callable[[str], HostRoot]
+) -> None:
+    """What other tools need of a device is kept too: ids, configuration space, the driver's folder."""
+    original = host_root(name)
+
+    _, entries = capture(original)
+    copy = written(tmp_path / "copy", format_dump(entries))
+
+    assert lspci(copy.base) == lspci(original.base)
+
+
 @settings(
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,

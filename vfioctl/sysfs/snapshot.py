@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from vfioctl.sysfs import root as paths
-from vfioctl.sysfs.attribute import Files
+from vfioctl.sysfs.attribute import Files, resolve
 from vfioctl.sysfs.denied import BLOCKED, BLOCKED_REASON, denied_error
 from vfioctl.sysfs.entries import Denied, Directory, Entry, File, Link
 from vfioctl.sysfs.folder import CheckedFolder
@@ -155,7 +155,11 @@ class _RecordingFolder(CheckedFolder):
         """Return a link's target and keep it."""
         with self._watched(name, errno.EINVAL):
             target = super().link(name)
-        self._traces.append(("link", f"{self._path}/{name}", target))
+        path = f"{self._path}/{name}"
+        self._traces.append(("link", path, target))
+        if name == "driver":
+            # lspci follows the link, and completion lists the drivers.
+            self._traces.append(("folder", resolve(path, target), ""))
         return target
 
     def list(self, name: str) -> list[str]:

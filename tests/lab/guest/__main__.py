@@ -19,7 +19,9 @@ GATEWAY: Final = "192.0.2.1"
 
 def main() -> None:
     """Run what the kernel's command line asks for and report how it ended."""
-    words = dict(word.partition("=")[::2] for word in Path("/proc/cmdline").read_text(encoding="ascii").split())
+    words = dict(
+        word.partition("=")[::2] for word in Path("/proc/cmdline").read_text(encoding="ascii").split()
+    )
     _keep_alive()
     _default_route(TOPOLOGIES[words["lab.topology"]].default_route)
     events = os.open(channel.port(EVENTS_PORT), os.O_RDWR)
@@ -55,17 +57,13 @@ def _supervise(events: int, arguments: list[str]) -> int:
     """Run pytest; give its exit code, or minus the signal that ended it, or -1 when it had to be left behind."""
     environment = {**os.environ, channel.EVENTS_DESCRIPTOR: str(events)}
     command = [sys.executable, "-m", "pytest", *arguments]
-    pytest = subprocess.Popen(command, env=environment, pass_fds=[events], preexec_fn=_be_mortal)
+    pytest = subprocess.Popen(command, env=environment, pass_fds=[events])
     while pytest.poll() is None:
         readable, _, _ = select.select([events], [], [], 0.2)
         if readable and channel.DUMP in os.read(events, 64):
             Path("/proc/sysrq-trigger").write_text("w", encoding="ascii")
             return -1
     return pytest.returncode
-
-
-def _be_mortal() -> None:
-    Path("/proc/self/oom_score_adj").write_text("0", encoding="ascii")
 
 
 def _kernel_log() -> str:

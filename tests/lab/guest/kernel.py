@@ -56,7 +56,10 @@ def parse_block(block: str) -> Listed:
 def iommu_groups() -> dict[int, frozenset[str]]:
     """Give the kernel's groups with the addresses of their members."""
     folders = GROUPS.iterdir() if GROUPS.exists() else iter(())
-    return {int(folder.name): frozenset(member.name for member in (folder / "devices").iterdir()) for folder in folders}
+    return {
+        int(folder.name): frozenset(member.name for member in (folder / "devices").iterdir())
+        for folder in folders
+    }
 
 
 def group_of(address: str) -> int:

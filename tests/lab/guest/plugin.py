@@ -18,15 +18,19 @@ DEADLINE: Final = 90.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marks."""
+    """Declare the marks, and be the first to go when memory runs out: the supervisor must stay."""
+    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     config.addinivalue_line("markers", "deadline(seconds): how long this scenario may take")
-    config.addinivalue_line("markers", "topologies(name, ...): the machines this scenario is for; none: every machine")
+    config.addinivalue_line(
+        "markers", "topologies(name, ...): the machines this scenario is for; none: every machine"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the scenarios of other machines."""
     name = config.getoption("--topology")
-    chosen, others = [], []
+    chosen: list[pytest.Item] = []
+    others: list[pytest.Item] = []
     for item in items:
         mark = item.get_closest_marker("topologies")
         (chosen if mark is None or name in mark.args else others).append(item)

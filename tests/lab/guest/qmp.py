@@ -6,10 +6,13 @@ import json
 import os
 import select
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.lab.guest import channel
 from tests.lab.topology import QMP_PORT
+
+if TYPE_CHECKING:
+    from typing import Self
 
 ANSWER_DEADLINE: Final = 20.0
 
@@ -17,7 +20,7 @@ ANSWER_DEADLINE: Final = 20.0
 class Monitor:
     """A connection to QEMU; used as a context manager, one at a time."""
 
-    def __enter__(self) -> Monitor:
+    def __enter__(self) -> Self:
         """Open the port and agree on the protocol."""
         self._port = os.open(channel.port(QMP_PORT), os.O_RDWR)
         self._pending = b""

@@ -30,7 +30,9 @@ def blocked(topology):
     address = SPARE[topology.name]
     with kernel.given_to_vfio([address]):
         with holder.holding(address) as held:
-            writer = subprocess.Popen(["/bin/sh", "-c", f"echo {address} > /sys/bus/pci/drivers/vfio-pci/unbind"])
+            writer = subprocess.Popen(
+                ["/bin/sh", "-c", f"echo {address} > /sys/bus/pci/drivers/vfio-pci/unbind"]
+            )
             kernel.wait_until(lambda: kernel.driver_of(address) == "", "the unbind to begin")
             writer.kill()  # the first wait can be interrupted; what follows cannot (K34)
             kernel.wait_until(lambda: state(writer.pid) == "D", "the writer to be uninterruptible", 60)
@@ -38,7 +40,9 @@ def blocked(topology):
             assert state(writer.pid) == "D", "the writer came back while the device was held"
             holder.release(held)
             writer.wait(timeout=20)
-        kernel.wait_until(lambda: not Path(f"/dev/vfio/{kernel.group_of(address)}").exists(), "the node to go")
+        kernel.wait_until(
+            lambda: not Path(f"/dev/vfio/{kernel.group_of(address)}").exists(), "the node to go"
+        )
 
 
 def slowness() -> float:

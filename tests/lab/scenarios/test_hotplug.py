@@ -25,7 +25,9 @@ def added():
     """A NIC plugged into an empty port, bound by its driver; pulled at the end if it is still there."""
     with Monitor() as monitor:
         monitor.add("e1000e", "extra", "rp2", netdev="net2", romfile="")
-        kernel.wait_until(lambda: present() and kernel.driver_of(SLOT) == "e1000e", "the NIC to be driven", 60)
+        kernel.wait_until(
+            lambda: present() and kernel.driver_of(SLOT) == "e1000e", "the NIC to be driven", 60
+        )
         kernel.settle()
         yield monitor
         if present():
@@ -58,4 +60,6 @@ def test_a_device_that_lost_its_power_is_not_alive(added):
         subprocess.run(["setpci", "-s", PORT, "CAP_EXP+18.w=0000:0400"], check=True)
         kernel.write(kernel.DEVICES / SLOT / "remove", "1")
         kernel.write(kernel.DEVICES.parent / "rescan", "1")
-        kernel.wait_until(lambda: present() and kernel.driver_of(SLOT) == "e1000e", "the NIC to come back", 60)
+        kernel.wait_until(
+            lambda: present() and kernel.driver_of(SLOT) == "e1000e", "the NIC to come back", 60
+        )

@@ -18,7 +18,13 @@ def test_ids_class_revision_and_driver_are_those_of_lspci(scanned):
     """lspci reads the same facts by other means; its name for "no driver" is to say nothing."""
     for address, listed in kernel.lspci().items():
         device = scanned[address]
-        found = (device["vendor_id"], device["device_id"], device["class_code"][:4], device["revision"], device["driver"])
+        found = (
+            device["vendor_id"],
+            device["device_id"],
+            device["class_code"][:4],
+            device["revision"],
+            device["driver"],
+        )
         assert found == (
             listed.vendor_id,
             listed.device_id,
@@ -33,7 +39,9 @@ def test_subsystem_ids_are_those_of_lspci(scanned):
     for address, listed in kernel.lspci().items():
         device = scanned[address]
         if device["header"] == "endpoint":
-            assert f"{device['subsystem_vendor_id']}:{device['subsystem_device_id']}" == listed.subsystem, address
+            assert f"{device['subsystem_vendor_id']}:{device['subsystem_device_id']}" == listed.subsystem, (
+                address
+            )
 
 
 def test_class_names_are_those_of_lspci(scanned):
@@ -86,7 +94,9 @@ def test_parents_are_the_bridges_above(scanned):
 @pytest.mark.topologies("server")
 def test_numa_nodes_are_those_of_the_expander_bridges(scanned):
     """Devices behind node 0, behind node 1, and on the bus that belongs to none (-1 is null)."""
-    found = {address: scanned[address]["numa_node"] for address in ("0000:41:00.0", "0000:81:00.0", "0000:06:00.0")}
+    found = {
+        address: scanned[address]["numa_node"] for address in ("0000:41:00.0", "0000:81:00.0", "0000:06:00.0")
+    }
     assert found == {"0000:41:00.0": 0, "0000:81:00.0": 1, "0000:06:00.0": None}
 
 
@@ -99,7 +109,9 @@ def test_the_boot_display_is_told_from_the_second_one(scanned):
 
 @pytest.mark.topologies("server")
 @pytest.mark.deadline(180)
-@pytest.mark.parametrize(("physical", "total"), [("0000:41:00.0", 7), ("0000:81:00.0", 4)], ids=["igb", "nvme"])
+@pytest.mark.parametrize(
+    ("physical", "total"), [("0000:41:00.0", 7), ("0000:81:00.0", 4)], ids=["igb", "nvme"]
+)
 def test_virtual_functions_name_their_physical_function(physical, total):
     """Two VFs made by hand show up with their index, and are gone when taken away."""
     attribute = kernel.DEVICES / physical / "sriov_numvfs"
@@ -113,7 +125,11 @@ def test_virtual_functions_name_their_physical_function(physical, total):
             "role": "physical", "total_vfs": total, "num_vfs": 2, "virtual_functions": links,
         }  # fmt: skip
         for index, address in enumerate(links):
-            assert devices[address]["sriov"] == {"role": "virtual", "physical_function": physical, "index": index}
+            assert devices[address]["sriov"] == {
+                "role": "virtual",
+                "physical_function": physical,
+                "index": index,
+            }
             assert devices[address]["iommu_group"] == kernel.group_of(address)
     finally:
         kernel.write(attribute, "0")

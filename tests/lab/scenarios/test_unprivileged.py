@@ -13,7 +13,16 @@ def test_scan_works_without_root_and_says_what_root_would_add(scanned):
     assert answer.exit_code == 0, answer.stderr
     seen = {device["address"]: device for device in answer.document["devices"]}
     assert list(seen) == list(scanned)
-    for key in ("vendor_id", "device_id", "class_code", "driver", "iommu_group", "numa_node", "header", "parent"):
+    for key in (
+        "vendor_id",
+        "device_id",
+        "class_code",
+        "driver",
+        "iommu_group",
+        "numa_node",
+        "header",
+        "parent",
+    ):
         assert {a: d[key] for a, d in seen.items()} == {a: d[key] for a, d in scanned.items()}, key
 
 
@@ -24,7 +33,12 @@ def test_what_cannot_be_read_is_named_and_never_taken_for_absent(scanned):
     for device in document["devices"]:
         for key, value in scanned[device["address"]].items():
             if key not in HIDDEN and device[key] != value:
-                assert (device["address"], key) in named or (None, key) in named, (device["address"], key, device[key], value)
+                assert (device["address"], key) in named or (None, key) in named, (
+                    device["address"],
+                    key,
+                    device[key],
+                    value,
+                )
 
 
 def test_groups_are_judged_the_same_without_root():

@@ -21,7 +21,9 @@ def candidates(topology) -> list[tuple[int, list[str]]]:
     found = []
     for number, members in sorted(kernel.iommu_groups().items()):
         endpoints = [member for member in sorted(members) if not kernel.is_bridge(member)]
-        untouchable = any((kernel.DEVICES / member / "class").read_text().startswith("0x06") for member in endpoints)
+        untouchable = any(
+            (kernel.DEVICES / member / "class").read_text().startswith("0x06") for member in endpoints
+        )
         if endpoints and not untouchable and not spared & members:
             found.append((number, endpoints))
     return found
@@ -53,7 +55,9 @@ def test_a_bridge_on_shpchp_makes_its_group_non_viable_until_it_is_released():
     with kernel.given_to_vfio(cards):
         assert (vfio.is_viable(number), said_viable(number)) == (False, False)
         (found,) = cli.document("groups", f"group:{number}")["groups"]
-        assert [(blocker["address"], blocker["driver"]) for blocker in found["blockers"]] == [(bridge, "shpchp")]
+        assert [(blocker["address"], blocker["driver"]) for blocker in found["blockers"]] == [
+            (bridge, "shpchp")
+        ]
         kernel.unbind(bridge)
         try:
             assert (vfio.is_viable(number), said_viable(number)) == (True, True)

@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.deadline(3)
-def test_deaf_to_its_deadline():
+def test_deaf_to_its_deadline() -> None:
     """As in a system call that nothing ends: the deadline's signal is blocked."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
     while True:

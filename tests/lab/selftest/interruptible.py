@@ -8,10 +8,10 @@ import pytest
 
 
 @pytest.mark.deadline(2)
-def test_sleeping_too_long():
+def test_sleeping_too_long() -> None:
     """Far beyond the deadline."""
     time.sleep(600)
 
 
-def test_right():
+def test_right() -> None:
     """The guest goes on."""

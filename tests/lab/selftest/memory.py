@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def test_eating_all_memory():
+def test_eating_all_memory() -> None:
     """More than the machine has, page by page."""
     hoard = []
     while True:
