@@ -24,13 +24,20 @@ SCRIPTS: Final = {
     "zsh": PROJECT / "completions" / "_vfioctl",
     "fish": PROJECT / "completions" / "vfioctl.fish",
 }
-_PATIENCE: Final = 30.0
+NOISE: Final = "reading-takes-long"
+_PATIENCE: Final = 60.0
 
 
 @pytest.fixture
 def variables(surroundings: Path) -> dict[str, str]:
-    """Return an environment in which `vfioctl` is this checkout's program."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    """Return an environment in which `vfioctl` is this program, with something to say on stderr."""
+    program = surroundings / "bin" / "vfioctl"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!/bin/sh\necho {NOISE} >&2\nexec '{Path(sys.executable).with_name('vfioctl')}' \"$@\"\n"
+    )
+    program.chmod(0o755)
+    path = f"{program.parent}:{os.environ['PATH']}"
     home = str(surroundings / "home")
     return {"PATH": path, "HOME": home, "TERM": "dumb", "LC_ALL": "C.UTF-8", "INPUTRC": "/dev/null"}
 
@@ -62,7 +69,9 @@ def bash_replies(line: str, variables: Mapping[str, str]) -> list[str]:
         printf 'reply %s\\n' "${COMPREPLY[@]}"
     """
     command = [need("bash"), "--norc", "-c", program, "bash", str(SCRIPTS["bash"]), line]
-    out = subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
+    out = ended.stdout
     return [one.removeprefix("reply ") for one in out.splitlines() if one.startswith("reply ")]
 
 
@@ -141,6 +150,7 @@ def test_bash_completes_an_address_on_a_terminal(variables: Mapping[str, str], a
     screen = typed_at([need("bash"), "--norc", "--noprofile", "-i"], setup, keys, addresses[-1], variables)
 
     assert f"show {addresses[-1]}" in screen
+    assert NOISE not in screen
 
 
 def test_bash_completes_a_file_beside_the_words_of_an_option(
@@ -154,35 +164,54 @@ def test_bash_completes_a_file_beside_the_words_of_an_option(
     assert bash_replies("vfioctl --root=sa:v", variables) == ["ved.tar.gz"]
 
 
-def test_zsh_completes_an_address_on_a_terminal(variables: Mapping[str, str], addresses: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ("vfioctl --root sample show 0000:07:05.", "show 0000:07:05.0 "),
+        ("vfioctl --root sample --output=js", "--output=json "),
+        ("vfioctl --root sample scan driver:snd", "scan driver:snd_hda_intel"),
+        ("vfioctl --root sample scan class:bridge,driver:non", "class:bridge,driver:none"),
+    ],
+    ids=["address", "option=value", "term", "second term"],
+)
+def test_zsh_completes_words_on_a_terminal(variables: Mapping[str, str], typed: str, wanted: str) -> None:
     """Found through fpath, as an installed package has it."""
     setup = f"PS1='$ '; fpath=('{SCRIPTS['zsh'].parent}' $fpath); autoload -Uz compinit; compinit -u -D"
-    keys = f"vfioctl --root sample show {addresses[-1][:-1]}\t"
 
-    screen = typed_at([need("zsh"), "-f", "-i"], setup, keys, addresses[-1], variables)
+    screen = typed_at([need("zsh"), "-f", "-i"], setup, f"{typed}\t", wanted, variables)
 
-    assert f"show {addresses[-1]}" in screen
+    assert wanted in screen
+    assert NOISE not in screen
+
+
+def fish_offers(line: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return what fish is offered for the end of a line: value to description."""
+    program = f"source '{SCRIPTS['fish']}'; complete -C '{line}'"
+    command = [need("fish"), "--no-config", "-c", program]
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
+    return {value: text for value, _, text in (one.partition("\t") for one in ended.stdout.splitlines())}
 
 
 def test_fish_is_offered_addresses_with_the_name_of_the_device(
     variables: Mapping[str, str], addresses: list[str]
 ) -> None:
     """Each line is a value, a tab, a description; neither is cut at a comma."""
-    program = f"source '{SCRIPTS['fish']}'; complete -C 'vfioctl --root sample show 0000:'"
-    command = [need("fish"), "--no-config", "-c", program]
+    offers = fish_offers("vfioctl --root sample show 0000:", variables)
 
-    out = subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
-    offered = dict(line.partition("\t")[::2] for line in out.splitlines())
-
-    assert set(addresses) <= set(offered)
-    assert all(offered[address] for address in addresses)
+    assert set(addresses) <= set(offers)
+    assert all(offers[address] for address in addresses)
 
 
-def test_fish_is_offered_a_selector_behind_a_comma(variables: Mapping[str, str]) -> None:
-    """Terms are joined by commas; the reply holds the whole word."""
-    program = f"source '{SCRIPTS['fish']}'; complete -C 'vfioctl --root sample scan class:bridge,driver:'"
-    command = [need("fish"), "--no-config", "-c", program]
-
-    out = subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
-
-    assert "class:bridge,driver:none" in [line.partition("\t")[0] for line in out.splitlines()]
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("vfioctl --root sample scan class:bridge,driver:", "class:bridge,driver:none"),
+        ("vfioctl --output=js", "--output=json"),
+        ("vfioctl --output js", "json"),
+    ],
+    ids=["second term", "option=value", "option value"],
+)
+def test_fish_is_offered_the_whole_word(variables: Mapping[str, str], line: str, wanted: str) -> None:
+    """For fish a reply takes the place of the word that was begun."""
+    assert wanted in fish_offers(line, variables)

@@ -54,23 +54,16 @@ def types() -> Iterator[Outcome]:
 
 def floors() -> Iterator[Outcome]:
     """Check which part imports which."""
-    yield step("import-linter", [str(Path(_PYTHON).with_name("lint-imports")), "--no-cache"])
+    yield step("import-linter", [str(Path(_PYTHON).with_name("lint-imports")), "--no-cache", "--no-logo"])
 
 
 def unit() -> Iterator[Outcome]:
     """Run unit and integration tests, with branch coverage."""
     _REPORT.unlink(missing_ok=True)
     (PROJECT / "build" / "coverage").mkdir(parents=True, exist_ok=True)
-    pytest = [
-        "-m",
-        "pytest",
-        "--quiet",
-        "--continue-on-collection-errors",
-        f"--junit-xml={_REPORT}",
-        "--durations=5",
-        "--durations-min=1",
-    ]
-    ended = run([_PYTHON, "-m", "coverage", "run", *pytest], timeout=_UNIT_SECONDS)
+    command = [_PYTHON, "-m", "pytest", "--quiet", "--continue-on-collection-errors", "--numprocesses=auto"]
+    command += ["--cov", "--cov-report=", f"--junit-xml={_REPORT}", "--durations=5", "--durations-min=1"]
+    ended = run(command, timeout=_UNIT_SECONDS)
     counts, notes = _junit() if _REPORT.is_file() else (Counts(), ())
     remark = str(counts) if counts != Counts() else exit_remark(ended.code)
     yield Outcome("pytest", "failed" if ended.code else "passed", ended.seconds, remark, counts, notes)

@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 NAMES = FOLDER / "pci.ids"
 
 
-_READ: dict[str, Host] = {}
+_READ: dict[tuple[str, bool], Host] = {}
 
 
 class FixedNames(Session):
     """A session that takes names from the database beside the golden files, and reads a sample host once."""
 
-    def host(self, root: str | None = None) -> Host:
+    def host(self, root: str | None = None, *, outline: bool = False) -> Host:
         """Read a host; dumps of the repository do not change while tests run."""
         path = root or self.root
         if not (path == "sample" or path.endswith(".txt")):
-            return super().host(root)
-        if path not in _READ:
-            _READ[path] = super().host(root)
-        return _READ[path]
+            return super().host(root, outline=outline)
+        if (path, outline) not in _READ:
+            _READ[path, outline] = super().host(root, outline=outline)
+        return _READ[path, outline]
 
     def names(self) -> Names:
         """Open that database."""

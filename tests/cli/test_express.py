@@ -107,7 +107,12 @@ def test_what_is_understood_is_what_click_understands(words: list[str]) -> None:
 
 def test_it_imports_neither_click_nor_what_only_others_need(ask: Ask) -> None:
     """That is what it is there for."""
-    code = "import sys\nfrom vfioctl.cli.main import run\nrun(sys.argv[1:])\nprint(*sys.modules, file=sys.stderr)"
+    code = """if True:
+        import sys
+        from vfioctl.cli.main import run
+        run(sys.argv[1:])
+        print(*sys.modules, file=sys.stderr)
+    """
     ended = subprocess.run(
         [sys.executable, "-c", code, "--root", str(ask.hosts / "laptop.txt"), "scan", "--json"],
         capture_output=True,

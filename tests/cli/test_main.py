@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 BAD_INPUT = {
     "unknown command": (["scna"], 2, "no such command: 'scna'; did you mean scan?", "vfioctl -h"),
     "unknown subcommand": (
-        ["snapshot", "svae"],
+        ["snapshot", "saves"],
         2,
-        "no such command: 'svae'; did you mean save?",
+        "no such command: 'saves'; did you mean save?",
         "snapshot -h",
     ),
-    "unknown option": (["scan", "--wied"], 2, "no such option '--wied'", "did you mean --wide?"),
-    "bad choice": (["-o", "tabel", "scan"], 2, "'tabel' is not one of", "vfioctl -h"),
+    "unknown option": (["scan", "--wied"], 2, "no such option", "did you mean --wide?"),
+    "bad choice": (
+        ["-o", "tablet", "scan"],
+        2,
+        "'tablet' is not one of",
+        "did you mean table? see: vfioctl -h",
+    ),
     "bad number": (["scan", "--watch", "--count", "0"], 2, "0 is not in the range", "vfioctl scan -h"),
     "missing argument": (["show"], 2, "missing argument 'SELECTOR'", "vfioctl show -h"),
     "too many arguments": (["show", "00:00.0", "00:01.0"], 2, "unexpected extra argument", "vfioctl show -h"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -67,6 +68,41 @@ def test_a_full_disk_is_an_error_with_a_hint(ask: Ask) -> None:
 
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: the result could not be written: No space left on device\nhint: ")
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["plain", "json"])
+def test_a_closed_stdout_is_an_error_with_a_hint(form: list[str], ask: Ask) -> None:
+    """`>&-` is told like a full disk."""
+    ended = _in_shell([*COMMAND, server(ask), "scan", *form], ">&-")
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: the result could not be written")
+
+
+def test_a_closed_stderr_costs_the_notes_only(ask: Ask) -> None:
+    """The result and the exit code stay."""
+    laptop = str(ask.hosts / "laptop.txt")
+
+    assert _in_shell([*COMMAND, laptop, "scan"], "2>&-").stdout.startswith("ADDRESS")
+    assert _in_shell([*COMMAND, laptop, "show", "ff:00.0"], "2>&-").returncode == 3
+
+
+def test_a_terminal_that_is_not_utf_8_gets_escapes(ask: Ask) -> None:
+    """A serial console at night is no reason to fail."""
+    ended = subprocess.run(
+        [*COMMAND, server(ask), "scan", "--tree"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "\\u251c\\u2500 0000:00:00.0" in ended.stdout
+
+
+def _in_shell(command: list[str], redirection: str) -> subprocess.CompletedProcess[str]:
+    words = " ".join(shlex.quote(word) for word in command)
+    return subprocess.run(["sh", "-c", f"{words} {redirection}"], capture_output=True, text=True, check=False)
 
 
 def test_ctrl_c_ends_a_watch_with_130(ask: Ask) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from tests.lab import ability, ingredients, machine, results, runner, trials
+from tests.lab import ability, ingredients, machine, recipe, results, runner, trials
 from tests.lab.errors import LabUnavailableError
 from tests.lab.topologies import SERVER, TOPOLOGIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+INTERRUPTED: Final = 130
 CANNOT: Final = 3
 """Exit code of a machine that cannot run the lab."""
 DEFAULT_KERNEL: Final = "6.12"
@@ -27,6 +29,7 @@ RECORDING: Final = "tests/lab/recording/dump.py"
 
 def main() -> int:
     """Run one command of the lab and give its exit code."""
+    signal.signal(signal.SIGTERM, _interrupted)
     options = _parser().parse_args()
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -34,6 +37,14 @@ def main() -> int:
     except LabUnavailableError as error:
         say(f"lab: cannot run on this machine: {error}")
         return CANNOT
+    except KeyboardInterrupt:
+        say("lab: interrupted; every guest has been ended")
+        return INTERRUPTED
+
+
+def _interrupted(_signal: int, _frame: object) -> NoReturn:
+    """Make SIGTERM end the guests as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def say(text: str) -> None:
@@ -49,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=function)
         if name in {"run", "shell"}:
             command.add_argument("--topology", choices=TOPOLOGIES, help="only this machine")
-            command.add_argument("--kernel", choices=ingredients.KERNEL_SUITES, help="only this kernel")
+            command.add_argument("--kernel", choices=recipe.KERNEL_SUITES, help="only this kernel")
         if name == "run":
             command.add_argument(
                 "-k", dest="pattern", default="", help="only scenarios that match, as with pytest -k"
@@ -60,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     """Run the scenarios on every machine and kernel."""
     topologies = [TOPOLOGIES[options.topology]] if options.topology else list(TOPOLOGIES.values())
-    kernels = [options.kernel] if options.kernel else list(ingredients.KERNEL_SUITES)
+    kernels = [options.kernel] if options.kernel else list(recipe.KERNEL_SUITES)
     orders = [
         runner.Order(topology, kernel, pattern=options.pattern)
         for kernel in kernels
@@ -80,9 +91,7 @@ def _shell(options: argparse.Namespace) -> int:
     kernel = options.kernel or DEFAULT_KERNEL
     topology = TOPOLOGIES[options.topology or "workstation"]
     with runner.opened([kernel], say) as lab, tempfile.TemporaryDirectory(prefix="vfioctl-lab-") as folder:
-        say(
-            f"lab: {topology.name} with kernel {kernel}: the prompt comes in half a minute; Ctrl-D or Ctrl-A X ends it"
-        )
+        say(f"lab: {topology.name} with kernel {kernel}; Ctrl-D or Ctrl-A X ends it")
         plan = runner.plan_for(lab, runner.Order(topology, kernel), Path(folder), "shell")
         return machine.run_shell(plan, lab.cache)
 
@@ -90,7 +99,7 @@ def _shell(options: argparse.Namespace) -> int:
 def _prepare(_options: argparse.Namespace) -> int:
     """Fetch and unpack everything into the cache; a later run needs no network."""
     started = time.monotonic()
-    with runner.opened(ingredients.KERNEL_SUITES, say) as lab:
+    with runner.opened(recipe.KERNEL_SUITES, say) as lab:
         archives = sum(path.stat().st_size for path in lab.cache.folder.glob("apt/archives/*.deb"))
         say(f"lab: ready in {lab.cache.folder} after {time.monotonic() - started:.0f} s, {lab.accelerator}")
         say(f"lab: {archives / 1e6:.0f} MB of distribution packages")
@@ -109,7 +118,7 @@ def _check(_options: argparse.Namespace) -> int:
 
 def _record(_options: argparse.Namespace) -> int:
     """Write each machine as a sample host below tests/hosts."""
-    kernels = list(ingredients.KERNEL_SUITES)
+    kernels = list(recipe.KERNEL_SUITES)
     orders = [runner.Order(topology, DEFAULT_KERNEL, RECORDING) for topology in TOPOLOGIES.values()]
     orders += [runner.Order(SERVER, kernel, RECORDING) for kernel in kernels if kernel != DEFAULT_KERNEL]
     with runner.opened(kernels, say) as lab:
@@ -130,8 +139,13 @@ def _selftest(_options: argparse.Namespace) -> int:
 
 
 COMMANDS: Final = {
-    "run": _run, "shell": _shell, "prepare": _prepare, "check": _check, "record": _record, "selftest": _selftest,
-}  # fmt: skip
+    "run": _run,
+    "shell": _shell,
+    "prepare": _prepare,
+    "check": _check,
+    "record": _record,
+    "selftest": _selftest,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

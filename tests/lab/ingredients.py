@@ -14,38 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tests.lab import cpio, packages
+from tests.lab import cpio, packages, recipe
 from tests.lab.errors import LabUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
-KERNEL_SUITES: Final = {"6.1": packages.RELEASE, "6.12": packages.BACKPORTS}
-QEMU_PACKAGES: Final = ("qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios")
-GUEST_PACKAGES: Final = (
-    "base-files", "base-passwd", "bash", "coreutils", "dash", "e2fsprogs", "grep", "iproute2", "kmod", "libc-bin",
-    "mount", "pciutils", "procps", "python3", "sed", "udev", "util-linux",
-)  # fmt: skip
-NOT_NEEDED: Final = frozenset({
-    "adduser", "debconf", "dpkg", "gcc-12-base", "init-system-helpers", "libdb5.3", "libfile-find-rule-perl",
-    "libgdbm-compat4", "libgdbm6", "libnumber-compare-perl", "libperl5.36", "libtext-glob-perl", "login", "passwd",
-    "perl", "perl-base", "perl-modules-5.36", "tar",
-})  # fmt: skip
-"""Packages that only maintainer scripts would call: none runs here."""
-STRIPPED: Final = (
-    "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian", "usr/share/perl5",
-    "usr/share/zoneinfo", "usr/share/bash-completion", "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/udev/hwdb.d",
-    "usr/lib/python3.11/test", "usr/lib/python3.11/idlelib", "usr/lib/python3.11/lib2to3",
-)  # fmt: skip
-MODULES: Final = (
-    "8021q", "ahci", "ata_piix", "bochs", "bonding", "bridge", "dm_mod", "e1000", "e1000e", "edac_core", "ehci_pci",
-    "evdev", "ext4", "fb_sys_fops", "hid_generic", "i2c_i801", "igb", "igbvf", "iommufd", "lpc_ich", "loop", "nvme",
-    "pci_stub", "psmouse", "raid1", "sd_mod", "serio_raw", "shpchp", "snd_hda_codec_generic", "snd_hda_intel", "sr_mod",
-    "uhci_hcd", "usb_storage", "usbhid", "vfio_iommu_type1", "vfio_pci", "virtio_blk", "virtio_console", "virtio_net",
-    "virtio_pci", "xhci_pci",
-)  # fmt: skip
-"""What the guest may load, besides what these depend on; a kernel that has one built in lacks the file."""
 
 
 class Cache(NamedTuple):
@@ -132,15 +107,15 @@ def _stamp(cache: Cache, name: str) -> str:
 
 
 def _qemu_recipe() -> str:
-    return "\n".join(QEMU_PACKAGES)
+    return "\n".join(recipe.QEMU_PACKAGES)
 
 
 def _kernel_recipe(version: str) -> str:
-    return "\n".join((KERNEL_SUITES[version], *MODULES))
+    return "\n".join((recipe.KERNEL_SUITES[version], *recipe.MODULES))
 
 
 def _guest_recipe() -> str:
-    return "\n".join((*GUEST_PACKAGES, *sorted(NOT_NEEDED), *STRIPPED, *_requirements()))
+    return "\n".join((*recipe.GUEST_PACKAGES, *sorted(recipe.NOT_NEEDED), *recipe.STRIPPED, *_requirements()))
 
 
 def _requirements() -> list[str]:
@@ -151,18 +126,20 @@ def _requirements() -> list[str]:
 
 def _make_qemu(cache: Cache, apt: packages.Apt) -> None:
     shutil.rmtree(cache.qemu, ignore_errors=True)
-    names = [f"{name}/{packages.BACKPORTS}" for name in QEMU_PACKAGES]
-    chosen = {name: version for name, version in apt.resolve(names).items() if name not in NOT_NEEDED}
+    names = [f"{name}/{recipe.BACKPORTS}" for name in recipe.QEMU_PACKAGES]
+    chosen = {name: version for name, version in apt.resolve(names).items() if name not in recipe.NOT_NEEDED}
     packages.unpack(apt.download(chosen), cache.qemu)
 
 
 def _make_guest(cache: Cache, apt: packages.Apt) -> None:
     shutil.rmtree(cache.guest, ignore_errors=True)
     chosen = {
-        name: version for name, version in apt.resolve(GUEST_PACKAGES).items() if name not in NOT_NEEDED
+        name: version
+        for name, version in apt.resolve(recipe.GUEST_PACKAGES).items()
+        if name not in recipe.NOT_NEEDED
     }
     packages.unpack(apt.download(chosen), cache.guest)
-    for name in STRIPPED:
+    for name in recipe.STRIPPED:
         shutil.rmtree(cache.guest / name, ignore_errors=True)
     for name in ("passwd", "group"):
         shutil.copy(cache.guest / f"usr/share/base-passwd/{name}.master", cache.guest / "etc" / name)
@@ -186,7 +163,7 @@ def _install_python_packages(target: Path) -> None:
 def _make_kernel(cache: Cache, apt: packages.Apt, version: str) -> None:
     folder = cache.kernel(version)
     shutil.rmtree(folder, ignore_errors=True)
-    package = apt.real_package("linux-image-amd64", KERNEL_SUITES[version])
+    package = apt.real_package("linux-image-amd64", recipe.KERNEL_SUITES[version])
     packages.unpack(apt.download({package: ""}), folder)
     release = next((folder / "lib/modules").iterdir()).name
     _depmod(cache, folder, release)
@@ -211,7 +188,7 @@ def _copy_modules(full: Path, slim: Path) -> None:
         path, _, rest = line.partition(":")
         needs[path] = rest.split()
         paths[Path(path).name.partition(".")[0].replace("-", "_")] = path
-    wanted = {paths[name] for name in MODULES if name in paths}
+    wanted = {paths[name] for name in recipe.MODULES if name in paths}
     for path in sorted(wanted.union(*(needs[path] for path in wanted))):
         target = slim / path.removesuffix(".xz")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,8 @@
-"""One guest from start to end: QEMU as a child, its console and events watched, its deadlines kept."""
+"""One guest from start to end: its files, QEMU as a child that is always ended, and how it went."""
 
 from __future__ import annotations
 
 import os
-import selectors
-import signal
 import socket
 import subprocess
 import tempfile
@@ -14,24 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.lab import packages, topology
-from tests.lab.guest.channel import DUMP
-from tests.lab.protocol import Progress
+from tests.lab.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.lab.ingredients import Cache
+    from tests.lab.protocol import Progress
     from tests.lab.topology import Topology
 
 READY_DEADLINE: Final = 240.0
 """Seconds from start until the supervisor speaks; about 20 on an idle machine under TCG."""
-SCENARIO_GRACE: Final = 15.0
-"""Seconds beyond its own deadline after which a scenario is taken to hang: the guest could not interrupt it."""
-DUMP_DEADLINE: Final = 20.0
-"""Seconds a hanging guest gets to send its kernel log."""
-END_DEADLINE: Final = 60.0
-"""Seconds a guest gets between scenarios, and to end after the last one."""
-PANIC: Final = b"Kernel panic - not syncing"
+
+RUNNING: Final[set[subprocess.Popen[bytes]]] = set()
+"""Every QEMU of this process that has not been ended yet."""
 
 
 class Plan(NamedTuple):
@@ -88,7 +82,7 @@ def run(plan: Plan, cache: Cache, ready_deadline: float = READY_DEADLINE) -> End
         server.listen(1)
         arguments = command(plan, cache, folder, str(folder / "events"))
         with _started(arguments, cache) as qemu:
-            watch = _Watch(qemu, server)
+            watch = Watch(qemu, server)
             trouble = watch.follow(ready_deadline)
         return Ending(
             watch.progress, watch.console.decode(errors="replace"), trouble, time.monotonic() - started
@@ -102,6 +96,12 @@ def run_shell(plan: Plan, cache: Cache) -> int:
         _provide_files(plan, folder)
         arguments = [*command(plan, cache, folder, ""), "-serial", "mon:stdio"]
         return subprocess.run(arguments, env=_environment(cache), check=False).returncode
+
+
+def end_all() -> None:
+    """End every guest that still runs; whoever watches it then finds it ended."""
+    for qemu in tuple(RUNNING):
+        qemu.kill()
 
 
 def _provide_files(plan: Plan, folder: Path) -> None:
@@ -129,136 +129,12 @@ def _started(arguments: list[str], cache: Cache) -> Iterator[subprocess.Popen[by
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
+    RUNNING.add(qemu)
     try:
         yield qemu
     finally:
+        RUNNING.discard(qemu)
         qemu.kill()
         qemu.wait()
         if qemu.stdout:
             qemu.stdout.close()
-
-
-class _Watch:
-    """Follows one QEMU: console, events and the deadline that applies now."""
-
-    def __init__(self, qemu: subprocess.Popen[bytes], server: socket.socket) -> None:
-        self.progress = Progress()
-        self.console = b""
-        self._qemu = qemu
-        self._events: socket.socket | None = None
-        self._selector = selectors.DefaultSelector()
-        self._server = server
-        self._selector.register(server, selectors.EVENT_READ, self._accept)
-        if qemu.stdout:
-            os.set_blocking(qemu.stdout.fileno(), False)
-            self._selector.register(qemu.stdout, selectors.EVENT_READ, self._read_console)
-
-    def follow(self, ready_deadline: float) -> str:
-        """Follow the guest to its end; give what went wrong, "" for nothing."""
-        try:
-            trouble = self._follow_until_end(ready_deadline)
-        finally:
-            self._selector.close()
-            if self._events:
-                self._events.close()
-        return trouble
-
-    def _follow_until_end(self, ready_deadline: float) -> str:
-        deadline = time.monotonic() + ready_deadline
-        while self._qemu.poll() is None:
-            kinds = self._wait(deadline)
-            if "end" in kinds:
-                return self._verdict()
-            if kinds:
-                deadline = time.monotonic() + self._allowance()
-            elif time.monotonic() > deadline:
-                return self._give_up(ready_deadline)
-        self._drain()
-        return self._verdict()
-
-    def _allowance(self) -> float:
-        return self.progress.deadline + SCENARIO_GRACE if self.progress.running else END_DEADLINE
-
-    def _wait(self, deadline: float) -> list[str]:
-        kinds: list[str] = []
-        for key, _ in self._selector.select(min(1.0, max(0.0, deadline - time.monotonic()))):
-            kinds += key.data()
-        return kinds
-
-    def _drain(self) -> None:
-        """Take what is still in the pipes of a QEMU that has ended."""
-        for _ in range(1000):
-            before = len(self.console)
-            if not self._wait(time.monotonic()) and len(self.console) == before:
-                return
-
-    def _accept(self) -> list[str]:
-        self._events, _ = self._server.accept()
-        self._events.setblocking(False)
-        self._selector.unregister(self._server)
-        self._selector.register(self._events, selectors.EVENT_READ, self._read_events)
-        return []
-
-    def _read_events(self) -> list[str]:
-        data = self._events.recv(1 << 16) if self._events else b""
-        if not data and self._events:
-            self._selector.unregister(self._events)
-        return list(self.progress.feed(data))
-
-    def _read_console(self) -> list[str]:
-        data = self._qemu.stdout.read() if self._qemu.stdout else b""
-        if not data and self._qemu.stdout:
-            self._selector.unregister(self._qemu.stdout)
-        self.console += data or b""
-        return []
-
-    def _verdict(self) -> str:
-        """Judge a guest that has ended by itself."""
-        progress = self.progress
-        if progress.exit_code in {0, 1}:
-            return ""
-        if PANIC in self.console:
-            line = next(line for line in self.console.splitlines() if PANIC in line)
-            reason = f"the guest's kernel panicked: {line.decode(errors='replace').strip()}"
-        elif progress.exit_code is None:
-            reason = f"QEMU ended (exit code {self._qemu.returncode}) before the guest told its result"
-        elif progress.exit_code == -signal.SIGKILL and "Out of memory" in progress.log:
-            reason = "the guest ran out of memory: its kernel killed pytest"
-        else:
-            reason = _exit_reason(progress.exit_code)
-        progress.abandon(reason)
-        return reason
-
-    def _give_up(self, ready_deadline: float) -> str:
-        """Ask a guest that hangs for its log, and say at which point it was."""
-        progress = self.progress
-        if not progress.release:
-            return f"the guest did not come up within {ready_deadline:.0f} s"
-        what = f"{progress.running} did not come back" if progress.running else "the guest did not come back"
-        reason = f"the guest hangs: {what} within {self._allowance():.0f} s"
-        self._ask_for_log()
-        progress.abandon(reason)
-        return reason
-
-    def _ask_for_log(self) -> None:
-        deadline = time.monotonic() + DUMP_DEADLINE
-        try:
-            if self._events:
-                self._events.send(DUMP)
-        except OSError:
-            return
-        while time.monotonic() < deadline and self._qemu.poll() is None:
-            if "end" in self._wait(deadline):
-                return
-
-
-def _exit_reason(code: int) -> str:
-    if code < 0:
-        return f"pytest in the guest was ended by signal {-code}"
-    meanings = {
-        2: "was interrupted",
-        3: "had an internal error",
-        4: "was called wrongly",
-        5: "found no scenario",
-    }
-    return f"pytest in the guest {meanings.get(code, 'failed')} (exit code {code})"

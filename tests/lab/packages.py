@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.lab.errors import LabUnavailableError
+from tests.lab.recipe import BACKPORTS, RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-RELEASE: Final = "bookworm"
-BACKPORTS: Final = f"{RELEASE}-backports"
 DEBIAN_SUITES: Final = frozenset({"stable", "testing", "sid", "bookworm", "trixie", "forky"})
 MERGED_DIRECTORIES: Final = ("bin", "sbin", "lib", "lib64")
 

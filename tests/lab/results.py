@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -104,3 +104,33 @@ def _junit_case(suite: ET.Element, boot: Boot, case: Case) -> None:
 def _printable(text: str) -> str:
     """Drop what XML 1.0 cannot hold: control characters of a console."""
     return "".join(char for char in text if char in "\n\t" or char >= " ")
+
+
+def failure_text(boot: Boot, console: str) -> Iterator[str]:
+    """Give what a reader needs of a guest that failed: assertions, how it ended, the kernel's last words."""
+    if boot.passed:
+        return
+    for case in boot.cases:
+        if case.outcome == "failed":
+            yield f"---- {boot.name}: {case.name} failed"
+            yield case.text
+            yield from kernel_lines_of(boot.log, case.name)
+    if boot.trouble:
+        yield f"---- {boot.name}: {boot.trouble}"
+        yield "---- last lines of the guest's console"
+        yield from console.splitlines()[-40:]
+
+
+def kernel_lines_of(log: str, scenario: str) -> Iterator[str]:
+    """Give what the kernel said while one scenario ran; the guest marks each start in the kernel's log."""
+    lines = log.splitlines()
+    start = next(
+        (index for index, line in enumerate(lines) if f"lab: scenario {scenario} starts" in line), None
+    )
+    if start is None:
+        return
+    yield f"---- kernel log during {scenario}"
+    for line in lines[start + 1 :]:
+        if "lab: scenario " in line and line.endswith(" starts"):
+            return
+        yield line

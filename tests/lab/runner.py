@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tests.lab import ability, accelerator, cpio, ingredients, machine, outside
+from tests.lab import ability, accelerator, cpio, ingredients, machine, outside, results
 from tests.lab.errors import LabUnavailableError
 from tests.lab.ingredients import CHECKOUT, compile_python
 from tests.lab.results import Boot
@@ -57,18 +57,18 @@ class Lab(NamedTuple):
 
 @contextmanager
 def opened(kernels: Iterable[str], say: Callable[[str], None]) -> Iterator[Lab]:
-    """Prepare everything that guests with these kernels share; raise LabUnavailableError where that cannot be."""
+    """Prepare everything that guests with these kernels share; raise LabUnavailableError if it cannot be."""
     kernels = tuple(kernels)
     cache = ingredients.default_cache()
     if reasons := list(ability.obstacles(cache.folder)):
         raise LabUnavailableError("; ".join(reasons))
     ingredients.prepare(cache, kernels, say)
     named = os.environ.get("VFIOCTL_LAB_RESULTS")
-    results = Path(named) if named else cache.folder / "results"
+    kept = Path(named) if named else cache.folder / "results"
     with tempfile.TemporaryDirectory(prefix="vfioctl-lab-") as name:
         checkout = Path(name) / "checkout.cpio"
         pack_checkout(cache, checkout)
-        lab = Lab(cache, accelerator.TCG, checkout, results, say)
+        lab = Lab(cache, accelerator.TCG, checkout, kept, say)
         probe = plan_for(lab, Order(BARE, kernels[0]), Path(name), "nothing")
         yield lab._replace(accelerator=accelerator.choose(probe, cache))
 
@@ -93,7 +93,12 @@ COMMAND: Final = b"#!/usr/bin/python3\nfrom vfioctl.cli.main import main\nmain()
 def run_all(lab: Lab, orders: Iterable[Order]) -> list[Boot]:
     """Run the guests, two at a time, and give what came of them in the order asked for."""
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        return list(pool.map(lambda order: run_one(lab, order), orders))
+        try:
+            return list(pool.map(lambda order: run_one(lab, order), orders))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            machine.end_all()
+            raise
 
 
 def run_one(lab: Lab, order: Order) -> Boot:
@@ -107,10 +112,9 @@ def run_one(lab: Lab, order: Order) -> Boot:
         ending = _attempt(lab, order)
     boot = _boot(lab, order, ending, remark)._replace(seconds=time.monotonic() - started)
     _keep_results(lab, boot, ending)
-    lab.say(
-        f"lab: {order.name}: {boot.count('passed')} passed, {boot.count('failed')} failed, {boot.seconds:.0f} s"
-    )
-    for line in failure_text(boot, ending.console):
+    counts = f"{boot.count('passed')} passed, {boot.count('failed')} failed"
+    lab.say(f"lab: {order.name}: {counts}, {boot.seconds:.0f} s")
+    for line in results.failure_text(boot, ending.console):
         lab.say(line)
     return boot
 
@@ -163,9 +167,16 @@ def _boot(lab: Lab, order: Order, ending: Ending, remark: str) -> Boot:
     elif not trouble:
         cases += outside.compare_snapshot(progress.files)
     return Boot(
-        order.topology.name, order.kernel, lab.accelerator, progress.release, cases, ending.seconds, trouble, remark,
-        progress.log,
-    )  # fmt: skip
+        topology=order.topology.name,
+        kernel=order.kernel,
+        accelerator=lab.accelerator,
+        release=progress.release,
+        cases=cases,
+        seconds=ending.seconds,
+        trouble=trouble,
+        remark=remark,
+        log=progress.log,
+    )
 
 
 NO_SCENARIO: Final = 5
@@ -180,33 +191,3 @@ def _keep_results(lab: Lab, boot: Boot, ending: Ending) -> None:
     (folder / "kernel.log").write_text(boot.log, encoding="utf-8")
     for name, data in ending.progress.files.items():
         (folder / name).write_bytes(data)
-
-
-def failure_text(boot: Boot, console: str) -> Iterator[str]:
-    """Give what a reader needs of a guest that failed: assertions, how it ended, the kernel's last words."""
-    if boot.passed:
-        return
-    for case in boot.cases:
-        if case.outcome == "failed":
-            yield f"---- {boot.name}: {case.name} failed"
-            yield case.text
-            yield from kernel_lines_of(boot.log, case.name)
-    if boot.trouble:
-        yield f"---- {boot.name}: {boot.trouble}"
-        yield "---- last lines of the guest's console"
-        yield from console.splitlines()[-40:]
-
-
-def kernel_lines_of(log: str, scenario: str) -> Iterator[str]:
-    """Give what the kernel said while one scenario ran; the guest marks the start of each in the kernel's log."""
-    lines = log.splitlines()
-    start = next(
-        (index for index, line in enumerate(lines) if f"lab: scenario {scenario} starts" in line), None
-    )
-    if start is None:
-        return
-    yield f"---- kernel log during {scenario}"
-    for line in lines[start + 1 :]:
-        if "lab: scenario " in line and line.endswith(" starts"):
-            return
-        yield line

@@ -8,6 +8,7 @@ from tests.lab.topology import Backend, Device, Topology, multifunction, propert
 
 NATIVE_HOTPLUG: Final = properties("ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")
 """Hot-plug through the ports themselves (pciehp, shpchp) as on most servers, not through ACPI."""
+NVME_SRIOV: Final = ("sriov_max_vfs=4", "sriov_vq_flexible=8", "sriov_vi_flexible=4")
 
 
 def _nic(model: str, bus: str, address: str, number: int) -> Device:
@@ -46,7 +47,7 @@ WORKSTATION: Final = Topology(
     default_route="0000:05:00.0",
     disks=("disk1",),
 )
-"""A desktop: display and sound in one group (twice), disk, keyboard, the NIC with the route, three USB in one group."""
+"""A desktop: display and sound in one group (twice), disk, keyboard, the NIC with the route, three USB."""
 
 SERVER: Final = Topology(
     name="server",
@@ -62,7 +63,7 @@ SERVER: Final = Topology(
         Device("nvme-subsys", "", "", "subsystem", properties("nqn=lab")),
         Device(
             "nvme", "rp3", "0.0", "nvme1",
-            properties("serial=lab1", "subsys=subsystem", "sriov_max_vfs=4", "sriov_vq_flexible=8", "sriov_vi_flexible=4"),
+            properties("serial=lab1", "subsys=subsystem", *NVME_SRIOV),
         ),
         Device("nvme-ns", "nvme1", "", "", properties("drive=disk1", "nsid=1")),
         root_port(4, "4.0", model="ioh3420"),
@@ -97,7 +98,7 @@ LEGACY: Final = Topology(
     globals=NATIVE_HOTPLUG,
     default_route="0000:01:00.0",
 )
-"""A conventional bridge, which shpchp drives, with two cards behind it in its group; a device without any driver."""
+"""A conventional bridge on shpchp with two cards behind it in its group; a device without any driver."""
 
 BARE: Final = Topology(
     name="bare",

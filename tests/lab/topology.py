@@ -34,7 +34,7 @@ class Backend(NamedTuple):
 
 
 class Topology(NamedTuple):
-    """A machine: its devices, backends and firmware switches, and what its network looks like in the guest."""
+    """A machine: its devices, backends and firmware switches, and which NIC is its way out."""
 
     name: str
     devices: tuple[Device, ...]
@@ -107,7 +107,7 @@ def device_value(device: Device) -> str:
 
 
 def channel_arguments(events: str, monitor: str) -> list[str]:
-    """Give the arguments for the guest's two lines: events to a socket of the lab ("" = nobody), and QEMU's monitor.
+    """Give the arguments for the guest's lines: events to a socket of the lab ("" = nobody), and the monitor.
 
     QEMU connects to its monitor's socket itself, so the guest speaks QMP through a virtio-serial port.
     """

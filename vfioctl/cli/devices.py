@@ -22,7 +22,7 @@ def list_devices(
         VfioctlError: the host cannot be read, or nothing matches.
 
     """
-    host = session.host()
+    host = session.host(outline=True)
     print_devices(session, host, _wanted(session, host, selectors), wide=wide, tree=tree)
     session.note_no_iommu(host)
     session.note_unread(host)

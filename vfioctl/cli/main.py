@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from vfioctl.cli.express import understood
@@ -24,12 +25,29 @@ def main() -> int:
     # A run is short and makes few cycles: collecting them, and taking the interpreter down piece by piece,
     # would cost a fifth of the start. A command that stays (watching, serving) collects again.
     gc.disable()
+    _open_streams()
     code = run(sys.argv[1:])
-    for stream in (sys.__stdout__, sys.__stderr__):
-        with suppress(OSError, ValueError):
-            if stream:
-                stream.flush()
+    _flush()
     os._exit(code)
+
+
+def _open_streams() -> None:
+    """Make both streams fit to be written to, whatever this process was started with."""
+    if sys.__stderr__ is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until the process ends
+    if sys.__stdout__ is None:
+        # Like a full disk: whoever closed it is told that the result goes nowhere.
+        sys.stdout = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until the process ends
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that is not UTF-8 gets escapes instead of an error.
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
 
 
 def run(arguments: Sequence[str], session: Session | None = None) -> int:
@@ -95,10 +113,13 @@ def _report(problem: Exception, given: list[str], session: Session) -> int:
 
             sys.stdout.write(document_text(error_document(error)) + "\n")
             sys.stdout.flush()
-        sys.stderr.write(error_text(error))
-        sys.stderr.flush()
     except BrokenPipeError:
         return _broken_pipe()
+    except OSError:
+        pass  # The document is lost; the words go to stderr.
+    with suppress(OSError):
+        sys.stderr.write(error_text(error))
+        sys.stderr.flush()
     return error.exit_code
 
 

@@ -58,8 +58,8 @@ class Session:
         """Whether more than the usual was asked for."""
         return self.verbosity > 0
 
-    def host(self, root: str | None = None) -> Host:
-        """Read a host: the one that the options name, unless a root is given.
+    def host(self, root: str | None = None, *, outline: bool = False) -> Host:
+        """Read a host: the one that the options name, unless a root is given; in outline, to list it.
 
         Raises:
             UsageError: the root is no host, or an archive that cannot be used.
@@ -69,7 +69,7 @@ class Session:
         from vfioctl.sysfs.reader import read_host
 
         with self.opened(root) as opened:
-            return read_host(opened)
+            return read_host(opened, outline=outline)
 
     @contextmanager
     def opened(self, root: str | None = None) -> Iterator[HostRoot]:
@@ -129,14 +129,14 @@ class Session:
         """Say what could not be read, on stderr: unknown is not absent. A root is named if there are two."""
         if not host.unread:
             return
-        shown = [f"{unread.path} ({unread.reason})" for unread in host.unread]
+        shown = [f"{unread.path}: {unread.reason}" for unread in host.unread]
         if not self.verbose:
             more = len(shown) - _UNREAD_SHOWN
             shown = shown[:_UNREAD_SHOWN] + ([f"and {more} more (-v lists them)"] if more > 0 else [])
         things = "1 thing" if len(host.unread) == 1 else f"{len(host.unread)} things"
         things += f" in {root}" if root else ""
         who = " (run as root to see more)" if os.geteuid() and self.root == "/" else ""
-        self.note(f"{things} could not be read{who}: {', '.join(shown)}")
+        self.note(f"{things} could not be read{who}: {'; '.join(shown)}")
 
     def note(self, text: str) -> None:
         """Say something beside the result, on stderr, unless told to be quiet."""

@@ -26,7 +26,7 @@ class _Later(ModuleType):
         return getattr(__import__(self.__name__), name)
 
 
-def load_click() -> None:
+def load_click(*, completing: bool = False) -> None:
     """Import Click, with stand-ins for the modules that nobody has imported yet."""
     if "click" in sys.modules:
         return
@@ -35,7 +35,7 @@ def load_click() -> None:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        import click  # noqa: F401
+        __import__("click.shell_completion" if completing else "click")
     finally:
         if collecting:
             gc.enable()

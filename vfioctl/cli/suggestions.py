@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from click.shell_completion import CompletionItem
 
 from vfioctl.cli.session import Session
+from vfioctl.cli.wiring import COMPLETION_VARIABLE
 from vfioctl.model.ids import CLASS_WORDS
 from vfioctl.render.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import click
 
+    from vfioctl.sysfs.glance import Glance
     from vfioctl.sysfs.root import HostRoot
+
+NO_HELP = "bash_complete"
+"""What bash wants: it shows no help beside a value, so that no name has to be looked up for it."""
 
 WORDS = {
     "class": "by class: gpu, nic, nvme ... or hex digits",
@@ -57,17 +63,29 @@ def _terms(term: str, root: HostRoot) -> Iterator[tuple[str, str]]:
 def _addresses(start: str, root: HostRoot) -> Iterator[tuple[str, str]]:
     """Yield addresses in the spelling that was begun, with or without the domain."""
     from vfioctl.sysfs.glance import glance
+
+    name = _nothing if os.environ.get(COMPLETION_VARIABLE) == NO_HELP else _namer()
+    for seen in glance(root):
+        spellings = (seen.address, seen.address.removeprefix("0000:")) if start else (seen.address,)
+        found = next((spelling for spelling in spellings if spelling.startswith(start)), None)
+        if found:
+            yield found, name(seen)
+
+
+def _nothing(_seen: Glance) -> str:
+    return ""
+
+
+def _namer() -> Callable[[Glance], str]:
+    """Return what looks devices' names up."""
     from vfioctl.sysfs.names import load_names
 
     names = load_names()
-    short = bool(start)
-    for seen in glance(root):
-        spellings = (seen.address, seen.address.removeprefix("0000:")) if short else (seen.address,)
-        for spelling in spellings:
-            if spelling.startswith(start):
-                name = names.device(seen.vendor_id, seen.device_id)
-                yield spelling, name or names.class_name(seen.class_code) or ""
-                break
+
+    def name(seen: Glance) -> str:
+        return names.device(seen.vendor_id, seen.device_id) or names.class_name(seen.class_code) or ""
+
+    return name
 
 
 def _values(key: str, start: str, root: HostRoot) -> Iterator[tuple[str, str]]:

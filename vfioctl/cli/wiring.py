@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 from vfioctl.cli.startup import load_click
 
-load_click()
+COMPLETION_VARIABLE = "_VFIOCTL_COMPLETE"
+"""Set by the completion scripts."""
+
+load_click(completing=COMPLETION_VARIABLE in os.environ)
 
 import click  # noqa: E402 - with its stand-ins in place
 from click.exceptions import Abort, Exit, NoArgsIsHelpError  # noqa: E402 - as above
@@ -22,9 +25,6 @@ if TYPE_CHECKING:
 
 PROGRAM = "vfioctl"
 """The name shown in usage lines."""
-
-COMPLETION_VARIABLE = "_VFIOCTL_COMPLETE"
-"""Set by the completion scripts."""
 
 _HELP_WIDTH = 100
 
@@ -64,16 +64,34 @@ def _run(arguments: list[str], session: Session) -> int:
 
 def as_usage_error(problem: click.ClickException) -> UsageError:
     """Bring an error of Click's into our two parts."""
-    message = problem.format_message()
-    hint = f"see: {PROGRAM} -h"
+    message, hint = problem.format_message(), f"see: {PROGRAM} -h"
     if isinstance(problem, click.UsageError):
         command = problem.ctx.command_path if problem.ctx else PROGRAM
         hint = f"see: {command} -h"
-        possibilities = getattr(problem, "possibilities", None)
-        if possibilities:
-            message = problem.message
-            hint = f"did you mean {possibilities[0]}? {hint}"
+        near = _near(problem)
+        if near:
+            message, hint = problem.message, f"did you mean {near}? {hint}"
+        if isinstance(problem, click.BadParameter):
+            message = problem.format_message()
     return UsageError(_sentence(message), hint=hint)
+
+
+def _near(problem: click.UsageError) -> str | None:
+    """Return the option or choice that was probably meant."""
+    possibilities: list[str] | None = getattr(problem, "possibilities", None)
+    if possibilities:
+        return possibilities[0]
+    if (
+        isinstance(problem, click.BadParameter)
+        and problem.param
+        and isinstance(problem.param.type, click.Choice)
+    ):
+        from difflib import get_close_matches
+
+        # Click says "'tablet' is not one of ..." and keeps the value nowhere else.
+        given = problem.message.split("'")[1:2]
+        return next(iter(get_close_matches("".join(given), list(problem.param.type.choices), n=1)), None)
+    return None
 
 
 def _sentence(message: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from vfioctl.model.device import PhysicalFunction
 from vfioctl.model.verdict import reasons_against
-from vfioctl.render.document import encode
+from vfioctl.render.json_text import encode, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -130,7 +130,8 @@ def _facts(host: Host, device: PciDevice) -> tuple[str, ...]:
 
 
 def _usage(device: PciDevice) -> str:
-    return encode([{"kind": use.kind.value, "detail": use.detail} for use in device.usage])
+    uses = [f'{{"kind": "{use.kind.value}", "detail": {quoted(use.detail)}}}' for use in device.usage]
+    return f"[{', '.join(uses)}]"
 
 
 def _sriov(role: PhysicalFunction | VirtualFunction) -> Document:

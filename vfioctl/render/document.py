@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from json import JSONEncoder
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from vfioctl.render.json_text import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,10 +16,6 @@ Document: TypeAlias = dict[str, Any]
 
 SCHEMA = 1
 """The number that changes when a key changes its meaning."""
-
-# ASCII only: bytes that were not UTF-8 and characters that steer a terminal are escaped by JSON itself.
-encode = JSONEncoder().encode
-"""Encode a value on one line."""
 
 
 class Encoded(tuple[str, ...]):

@@ -123,9 +123,9 @@ def next_step(prospects: Outlook, *, width: int | None) -> Iterator[Line]:
     """Yield what to type, what that would bind, and what the host would lose by it."""
     if prospects.command:
         # Never wrapped: it is there to be copied.
-        yield from field("type", [prospects.command], width=None, style="command")
+        yield from field("next", [prospects.command], width=None, style="command")
         if len(prospects.binds) > 1:
-            yield from field("which binds", [" ".join(map(str, prospects.binds))], width=width)
+            yield from field("it binds", [" ".join(map(str, prospects.binds))], width=width)
     several = len(prospects.binds) > 1
     losses = [
         f"{loss.address}: {loss.usage.detail}" if several else loss.usage.detail

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     Result = tuple[Any, ...]
 
 PATIENCE = 0.25
-"""Seconds between two looks: a child in D state at the same job in both is abandoned; later half of it."""
+"""Seconds between two looks at children that send nothing; half of it for each that was abandoned."""
 LEAST_PATIENCE = 0.1
 """Seconds that every child is given, however many were abandoned before."""
+STUCK_ROUNDS = 3
+"""How many looks in a row must find a child in D state at the same job: memory pressure makes short ones."""
 MOST_ROUNDS = 12
 """How many times as long a child may stand still that does not sleep in D state: the machine may be busy."""
 
@@ -56,11 +58,11 @@ def gather(
     work: Callable[[str], Result],
     *,
     processes: int = 1,
-    patience: float = PATIENCE,
+    patience: float | None = PATIENCE,
 ) -> list[Result | None]:
     """Run ``work`` on every job in child processes; None for each job that blocked.
 
-    Results must be tuples of plain values, since they come back through :mod:`marshal`.
+    Without ``patience`` no child is abandoned: for reads that end, however slowly. Results must be tuples of plain values, since they come back through :mod:`marshal`.
 
     Raises:
         ChildProcessError: ``work`` raised, or a child was killed by somebody else.
@@ -147,7 +149,7 @@ class _Team:
         mark = self._progress[child.slot * _INDEX_BYTES : (child.slot + 1) * _INDEX_BYTES]
         return int.from_bytes(mark, "little")
 
-    def collect(self, patience: float) -> None:
+    def collect(self, patience: float | None) -> None:
         """Receive until every job has a result or is known to block."""
         from select import select
 
@@ -155,7 +157,7 @@ class _Team:
             ready, _, _ = select(list(self._children), [], [], patience)
             for pipe in ready:
                 self._receive(pipe)
-            if not ready and self._replace_stalled():
+            if patience is not None and not ready and self._replace_stalled():
                 patience = max(patience / 2, LEAST_PATIENCE)
 
     def _receive(self, pipe: int) -> None:
@@ -193,7 +195,8 @@ class _Team:
             before, rounds = self._seen.get(child.pid, (-1, 0))
             rounds = rounds + 1 if before == where else 0
             self._seen[child.pid] = (where, rounds)
-            if rounds == 0 or (rounds < MOST_ROUNDS and not _sleeps_uninterruptibly(child.pid)):
+            stuck = rounds >= STUCK_ROUNDS and _sleeps_uninterruptibly(child.pid)
+            if rounds < MOST_ROUNDS and not stuck:
                 continue
             self._abandon(child)
             # What it had read but not yet sent is read again.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vfioctl.model.address import PciAddress
@@ -11,14 +12,16 @@ from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.attribute import resolve
 from vfioctl.sysfs.denied import BLOCKED, BLOCKED_REASON, reason_of
-from vfioctl.sysfs.disposable import gather
-from vfioctl.sysfs.groups import GroupFacts, probe_group
+from vfioctl.sysfs.disposable import PATIENCE, gather
+from vfioctl.sysfs.groups import GroupFacts, probe_group, probe_outline
 from vfioctl.sysfs.probe import CONFIG, DRIVER_OVERRIDE, MDEV_TYPES, Probe, Unidentified, probe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from vfioctl.sysfs.attribute import Files
+
+    Work = Callable[..., tuple[Any, ...] | str | None]
 
 _ONE_PROCESS_UP_TO = 256
 """Jobs that one reading process does faster than two can be started."""
@@ -51,8 +54,11 @@ class Fetched(NamedTuple):
     """Host path to reason."""
 
 
-def fetch(files: Files, devices: Sequence[str], groups: Sequence[str]) -> Fetched:
-    """Read these devices and groups, given by name; on a live host in processes of their own."""
+def fetch(files: Files, devices: Sequence[str], groups: Sequence[str], *, outline: bool = False) -> Fetched:
+    """Read these devices and groups, given by name; on a live host in processes of their own.
+
+    With ``outline`` only the reserved regions of groups are read.
+    """
     unread: dict[str, str] = {}
     addresses: dict[str, PciAddress] = {}
     for name in devices:
@@ -62,7 +68,8 @@ def fetch(files: Files, devices: Sequence[str], groups: Sequence[str]) -> Fetche
         else:
             addresses[f"{paths.PCI_DEVICES}/{name}"] = address
     jobs = [*addresses, *(f"{paths.IOMMU_GROUPS}/{name}" for name in groups)]
-    results = dict(zip(jobs, _read(files, jobs), strict=True))
+    work = partial(_work, files, probe_outline if outline else probe_group)
+    results = dict(zip(jobs, _read(files, jobs, work), strict=True))
     return Fetched(
         devices=list(_devices(addresses, results, unread)),
         groups=list(_groups(groups, results, unread)),
@@ -101,27 +108,31 @@ def _groups(
         yield int(name), facts
 
 
-def _read(files: Files, jobs: list[str]) -> list[Any]:
+def _read(files: Files, jobs: list[str], work: Work) -> list[Any]:
     """Return what each job gave; None for what blocked to the end."""
     # A folder's reads cannot block, so a small one is read right here.
     if not files.root.live and len(jobs) <= _ONE_PROCESS_UP_TO:
-        return [_work(files, job) for job in jobs]
+        return [work(job) for job in jobs]
     processes = 1 if len(jobs) <= _ONE_PROCESS_UP_TO else min(os.cpu_count() or 1, _MOST_PROCESSES)
-    results = _in_processes(files, jobs, (), processes)
+    results = _in_processes(files, jobs, work, processes)
     for skip in _ESCALATION:
         blocked = [at for at, result in enumerate(results) if result is None]
         if not blocked:
             break
-        again = _in_processes(files, [jobs[at] for at in blocked], skip, 1)
+        again = _in_processes(files, [jobs[at] for at in blocked], partial(work, skip=skip), 1)
         for at, result in zip(blocked, again, strict=True):
             results[at] = result
     return results
 
 
-def _in_processes(files: Files, jobs: list[str], skip: tuple[str, ...], processes: int) -> list[Any]:
+def _in_processes(files: Files, jobs: list[str], work: Work, processes: int) -> list[Any]:
     """Read in child processes, which also send what a recording keeps."""
     results: list[Any] = []
-    for result in gather(jobs, lambda job: (_work(files, job, skip), files.drain()), processes=processes):
+    # A folder's reads end: a slow disk is not a stuck unbind.
+    patience = PATIENCE if files.root.live else None
+    for result in gather(
+        jobs, lambda job: (work(job), files.drain()), processes=processes, patience=patience
+    ):
         if result is None:
             results.append(None)
         else:
@@ -130,12 +141,17 @@ def _in_processes(files: Files, jobs: list[str], skip: tuple[str, ...], processe
     return results
 
 
-def _work(files: Files, job: str, skip: tuple[str, ...] = ()) -> tuple[Any, ...] | str | None:
+def _work(
+    files: Files,
+    read_group: Callable[[Files, str], GroupFacts],
+    job: str,
+    skip: tuple[str, ...] = (),
+) -> tuple[Any, ...] | str | None:
     """Read one device or group into plain values; a text says why there are none, None that it blocked."""
     if files.root.denied.get(job) == BLOCKED:
         return None
     if job.startswith(paths.IOMMU_GROUPS):
-        return tuple(probe_group(files, job))
+        return tuple(read_group(files, job))
     try:
         path = _place(files, job)
         folder = files.folder(path)

@@ -87,12 +87,13 @@ def _identify(files: Files, pid: str) -> tuple[str, str | None]:
 
 def _command(files: Files, pid: str) -> tuple[str, str]:
     path = f"{root.PROCESSES}/{pid}"
-    return _process_file(files, f"{path}/comm"), _process_file(files, f"{path}/cmdline")
+    comm, command = _process_file(files, f"{path}/comm"), _process_file(files, f"{path}/cmdline")
+    return comm.removesuffix("\n"), command.rstrip("\0")
 
 
 def _process_file(files: Files, path: str) -> str:
     try:
-        return files.read(path).decode("utf-8", "backslashreplace").rstrip("\n\0")
+        return files.read(path).decode("utf-8", "backslashreplace")
     except OSError:
         return ""
 

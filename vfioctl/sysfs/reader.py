@@ -17,7 +17,7 @@ from vfioctl.sysfs.assemble import Surroundings, make_device
 from vfioctl.sysfs.attribute import Attributes, Files
 from vfioctl.sysfs.classes import read_companions, read_mdevs, read_slots, read_vfio_nodes
 from vfioctl.sysfs.fetch import fetch
-from vfioctl.sysfs.groups import group_names, groups_from_devices, make_group
+from vfioctl.sysfs.groups import group_names, make_group, outline_groups
 from vfioctl.sysfs.holders import read_holders
 from vfioctl.sysfs.unbinding import mark_unbinding
 from vfioctl.sysfs.usage import Vfio, read_usage
@@ -32,8 +32,11 @@ if TYPE_CHECKING:
     from vfioctl.sysfs.root import HostRoot
 
 
-def read_host(root: HostRoot, *, files: Files | None = None) -> Host:
+def read_host(root: HostRoot, *, files: Files | None = None, outline: bool = False) -> Host:
     """Read the host below a root; ``files`` replaces how (a snapshot is made by recording reads).
+
+    With ``outline`` groups have no type and no members but PCI functions: enough to list devices, too little
+    to explain groups.
 
     Raises:
         UsageError: there is no PCI bus below this root.
@@ -44,7 +47,7 @@ def read_host(root: HostRoot, *, files: Files | None = None) -> Host:
     attributes = Attributes(files)
     names = _device_names(files)
     groups = group_names(attributes)
-    found, group_facts, unread = fetch(files, names, groups or ())
+    found, group_facts, unread = fetch(files, names, groups or (), outline=outline)
     found.sort(key=_by_address)
     vfio, mdevs = read_vfio_nodes(attributes), read_mdevs(attributes)
     # Without a node there is nothing to hold: the walk through all processes is spared.
@@ -63,7 +66,7 @@ def read_host(root: HostRoot, *, files: Files | None = None) -> Host:
         kernel=KernelRelease.parse(attributes.text(paths.KERNEL_RELEASE) or ""),
         iommu=_iommu_at_work(groups, devices),
         devices=devices,
-        groups=_groups(group_facts) if groups else groups_from_devices(devices),
+        groups=_groups(group_facts, devices, outline=outline),
         mdevs=mdevs,
         iommu_units=tuple(attributes.names(paths.IOMMU_UNITS)),
         iommufd=attributes.target(paths.IOMMUFD) is not None,
@@ -119,7 +122,11 @@ def _iommu_at_work(groups: tuple[str, ...] | None, devices: tuple[PciDevice, ...
     return None if groups is None else False
 
 
-def _groups(found: list[tuple[int, GroupFacts]]) -> tuple[IommuGroup, ...]:
+def _groups(
+    found: list[tuple[int, GroupFacts]], devices: tuple[PciDevice, ...], *, outline: bool
+) -> tuple[IommuGroup, ...]:
+    if outline or not found:
+        return outline_groups(devices, dict(found))
     return tuple(make_group(number, facts) for number, facts in found)
 
 

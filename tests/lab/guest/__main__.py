@@ -54,14 +54,18 @@ def _default_route(address: str) -> None:
 
 
 def _supervise(events: int, arguments: list[str]) -> int:
-    """Run pytest; give its exit code, or minus the signal that ended it, or -1 when it had to be left behind."""
+    """Run pytest; give its exit code, or minus the signal that ended it, -1 when it had to be left."""
     environment = {**os.environ, channel.EVENTS_DESCRIPTOR: str(events)}
     command = [sys.executable, "-m", "pytest", *arguments]
     pytest = subprocess.Popen(command, env=environment, pass_fds=[events])
     while pytest.poll() is None:
         readable, _, _ = select.select([events], [], [], 0.2)
-        if readable and channel.DUMP in os.read(events, 64):
+        if not readable:
+            continue
+        request = os.read(events, 64)
+        if channel.DUMP in request:
             Path("/proc/sysrq-trigger").write_text("w", encoding="ascii")
+        if channel.DUMP in request or not request:  # an empty read: nobody is there any more
             return -1
     return pytest.returncode
 

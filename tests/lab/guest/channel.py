@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Final
 
 EVENTS_DESCRIPTOR: Final = "VFIOCTL_LAB_EVENTS"
-"""Environment variable with the number of the open events port: the kernel lets a port be opened only once."""
+"""Environment variable with the number of the open events port: the kernel lets it be opened only once."""
 
 DUMP: Final = b"dump"
 """What the outside sends to ask for the kernel log when a scenario does not come back."""
 
 
 def port(name: str) -> Path:
-    """Give the device node of a virtio-serial port; raise LookupError when the machine has none of this name."""
+    """Give the node of a virtio-serial port; raise LookupError when the machine has none of this name."""
     for entry in Path("/sys/class/virtio-ports").glob("vport*"):
         if (entry / "name").read_text(encoding="ascii").strip() == name:
             return Path("/dev") / entry.name

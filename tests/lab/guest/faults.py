@@ -29,7 +29,7 @@ STEPS: Final[dict[str, Callable[[str], bool]]] = {
 def kill_at(process: subprocess.Popen[bytes], step: str, address: str, deadline: float = 30.0) -> bool:
     """Kill a process (SIGKILL) as soon as a device has reached a step; False if it ended before.
 
-    The state is polled without pause, so a step that lasts shorter than one look (about 0.1 ms) may be passed.
+    The state is polled without pause, so a step shorter than one look (about 0.1 ms) may be passed.
     """
     reached, end = STEPS[step], time.monotonic() + deadline
     while process.poll() is None:

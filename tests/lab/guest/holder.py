@@ -1,4 +1,4 @@
-"""A program that holds a device as a virtual machine would: `python -m tests.lab.guest.holder ADDRESS [MODE]`.
+"""Hold a device as a virtual machine would: `python -m tests.lab.guest.holder ADDRESS [MODE]`.
 
 Modes: `silent` (no request channel: an unbind blocks until the holder goes), `deaf` (hears the request, keeps
 the device), `polite` (gives the device up when asked, as QEMU does), `group` (only the group, no device).

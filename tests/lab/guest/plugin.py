@@ -1,4 +1,4 @@
-"""pytest plugin of the guest: every scenario is told to the outside as it starts and ends, and has a deadline."""
+"""pytest plugin of the guest: tells the outside how each scenario fares, and keeps its deadline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 DEADLINE: Final = 90.0
-"""Seconds a scenario may take, unless marked `@pytest.mark.deadline(seconds)`; generous: TCG on a busy machine."""
+"""Seconds a scenario may take, unless marked `deadline(seconds)`; generous: TCG on a busy machine."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -22,6 +22,7 @@ def test_a_snapshot_of_the_live_guest_scans_as_the_guest_does(tmp_path: Path) ->
     assert cli.document("--root", str(snapshot), "scan") == live.document
 
 
+@pytest.mark.topologies("server", "legacy")
 def test_groups_of_a_snapshot_are_those_of_the_guest(tmp_path: Path) -> None:
     """The dump as text holds the same host."""
     dump = tmp_path / "host.txt"

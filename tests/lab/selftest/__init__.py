@@ -1,1 +1,1 @@
-"""Scenarios that go wrong on purpose, and what the lab must make of each. Not collected by any ordinary run."""
+"""Scenarios that go wrong on purpose; not collected by any ordinary run."""

@@ -1,4 +1,4 @@
-"""A scenario that is wrong on purpose: its assertion, the kernel's log and the exit code must arrive outside."""
+"""A scenario that is wrong on purpose: its assertion and the kernel's log must arrive outside."""
 
 from __future__ import annotations
 

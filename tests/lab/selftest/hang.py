@@ -1,4 +1,4 @@
-"""A scenario that cannot be interrupted: the outside has to notice, take the kernel's log and end the guest."""
+"""A scenario that cannot be interrupted: the outside has to notice, and to end the guest."""
 
 from __future__ import annotations
 

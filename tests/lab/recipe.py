@@ -1,0 +1,38 @@
+"""What goes into the lab: which packages, which modules. A change makes the cache prepare itself anew."""
+
+from __future__ import annotations
+
+from typing import Final
+
+RELEASE: Final = "bookworm"
+BACKPORTS: Final = f"{RELEASE}-backports"
+KERNEL_SUITES: Final = {"6.1": RELEASE, "6.12": BACKPORTS}
+"""The kernels of the lab, and the suite of Debian that each is the stock kernel of."""
+
+QEMU_PACKAGES: Final = ("qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios")
+GUEST_PACKAGES: Final = (
+    "base-files", "base-passwd", "bash", "coreutils", "dash", "e2fsprogs", "grep", "iproute2", "kmod",
+    "libc-bin", "mount", "pciutils", "procps", "python3", "sed", "udev", "util-linux",
+)  # fmt: skip
+NOT_NEEDED: Final = frozenset({
+    "adduser", "debconf", "dpkg", "gcc-12-base", "init-system-helpers", "libdb5.3",
+    "libfile-find-rule-perl", "libgdbm-compat4", "libgdbm6", "libnumber-compare-perl", "libperl5.36",
+    "libtext-glob-perl", "login", "passwd", "perl", "perl-base", "perl-modules-5.36", "tar",
+})  # fmt: skip
+"""Packages that only maintainer scripts would call: none runs here."""
+STRIPPED: Final = (
+    "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian",
+    "usr/share/perl5", "usr/share/zoneinfo", "usr/share/bash-completion",
+    "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/udev/hwdb.d", "usr/lib/python3.11/test",
+    "usr/lib/python3.11/idlelib", "usr/lib/python3.11/lib2to3",
+)  # fmt: skip
+"""Folders of the guest that nothing in the lab reads."""
+MODULES: Final = (
+    "8021q", "ahci", "ata_piix", "bochs", "bonding", "bridge", "dm_mod", "e1000", "e1000e", "edac_core",
+    "ehci_pci", "evdev", "ext4", "fb_sys_fops", "hid_generic", "i2c_i801", "igb", "igbvf", "iommufd",
+    "lpc_ich", "loop", "nvme", "pci_stub", "psmouse", "raid1", "sd_mod", "serio_raw", "shpchp",
+    "snd_hda_codec_generic", "snd_hda_intel", "sr_mod", "uhci_hcd", "usb_storage", "usbhid",
+    "vfio_iommu_type1", "vfio_pci", "virtio_blk", "virtio_console", "virtio_net", "virtio_pci",
+    "xhci_pci",
+)  # fmt: skip
+"""What the guest may load, besides what these depend on; a kernel that has one built in lacks the file."""
