@@ -41,6 +41,8 @@ class StuckFolder(OpenFolder):
 class StuckFiles(Files):
     """A host on which another program's unbind is stuck."""
 
+    can_block = True
+
     def __init__(self, root: HostRoot, stuck: dict[str, set[str]]) -> None:
         """Hang when these attributes of these devices are read, or this group's type."""
         super().__init__(root)

@@ -39,6 +39,7 @@ def test_a_copy_is_made_and_then_found_sound(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [b"", b"no gzip", packed(DATABASE)[:-20], gzip.compress(b"# nothing\n"), gzip.compress(DATABASE[:60])],
+    ids=["empty", "no gzip", "cut off", "no entry", "too short"],
 )
 def test_a_damaged_copy_is_told(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 1, and what makes it anew."""

@@ -39,6 +39,11 @@ class Files:
         self._prefix = root.prefix
         self._denied = root.denied
 
+    @property
+    def can_block(self) -> bool:
+        """Whether a read may never come back: a folder's ends, however slow its disk is."""
+        return self.root.live
+
     def read(self, path: str) -> bytes:
         """Return a file's content."""
         if self._denied:

@@ -62,7 +62,8 @@ def gather(
 ) -> list[Result | None]:
     """Run ``work`` on every job in child processes; None for each job that blocked.
 
-    Without ``patience`` no child is abandoned: for reads that end, however slowly. Results must be tuples of plain values, since they come back through :mod:`marshal`.
+    Without ``patience`` no child is abandoned: for reads that end, however slowly. Results must be tuples of
+    plain values, since they come back through :mod:`marshal`.
 
     Raises:
         ChildProcessError: ``work`` raised, or a child was killed by somebody else.

@@ -110,8 +110,7 @@ def _groups(
 
 def _read(files: Files, jobs: list[str], work: Work) -> list[Any]:
     """Return what each job gave; None for what blocked to the end."""
-    # A folder's reads cannot block, so a small one is read right here.
-    if not files.root.live and len(jobs) <= _ONE_PROCESS_UP_TO:
+    if not files.can_block and len(jobs) <= _ONE_PROCESS_UP_TO:
         return [work(job) for job in jobs]
     processes = 1 if len(jobs) <= _ONE_PROCESS_UP_TO else min(os.cpu_count() or 1, _MOST_PROCESSES)
     results = _in_processes(files, jobs, work, processes)
@@ -128,8 +127,7 @@ def _read(files: Files, jobs: list[str], work: Work) -> list[Any]:
 def _in_processes(files: Files, jobs: list[str], work: Work, processes: int) -> list[Any]:
     """Read in child processes, which also send what a recording keeps."""
     results: list[Any] = []
-    # A folder's reads end: a slow disk is not a stuck unbind.
-    patience = PATIENCE if files.root.live else None
+    patience = PATIENCE if files.can_block else None
     for result in gather(
         jobs, lambda job: (work(job), files.drain()), processes=processes, patience=patience
     ):

@@ -75,7 +75,7 @@ def _node(files: Files, path: str) -> str | None:
 
 def _identify(files: Files, pid: str) -> tuple[str, str | None]:
     """Return a program's name and, for a virtual machine, its name."""
-    if not files.root.live:
+    if not files.can_block:
         comm, command = _command(files, pid)
     else:
         # Reading a command line needs the memory lock of a process that may be stuck.
