@@ -1,0 +1,46 @@
+"""Reading in outline: all that a list of devices shows, for less."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.fixtures import HOST_NAMES
+from vfioctl.model.verdict import reasons_against
+from vfioctl.sysfs.reader import read_host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vfioctl.model.host import Host
+    from vfioctl.sysfs.root import HostRoot
+
+
+@pytest.mark.parametrize("name", HOST_NAMES)
+def test_an_outline_has_the_same_devices_and_verdicts(
+    name: str, host_root: Callable[[str], HostRoot], sample_host: Callable[[str], Host]
+) -> None:
+    """What is left out belongs to the explanation of groups, not to any device."""
+    whole = sample_host(name)
+
+    outline = read_host(host_root(name), outline=True)
+
+    assert outline.devices == whole.devices
+    assert [group.id for group in outline.groups] == [group.id for group in whole.groups]
+    assert [reasons_against(outline, device) for device in outline.devices] == [
+        reasons_against(whole, device) for device in whole.devices
+    ]
+
+
+def test_an_outline_knows_reserved_regions_but_no_platform_members(
+    host_root: Callable[[str], HostRoot], sample_host: Callable[[str], Host]
+) -> None:
+    """The regions decide about devices (K24); members that are no PCI functions only explain a group."""
+    outline = read_host(host_root("arm64"), outline=True)
+
+    assert any(group.other_members for group in sample_host("arm64").groups)
+    assert not any(group.other_members for group in outline.groups)
+    assert [group.reserved_regions for group in outline.groups] == [
+        group.reserved_regions for group in sample_host("arm64").groups
+    ]
