@@ -5,7 +5,7 @@ set -u
 
 missing=""
 # Pairs of program and Debian package.
-for pair in lspci:pciutils zsh:zsh fish:fish groff:groff-base mandoc:mandoc shellcheck:shellcheck; do
+for pair in lspci:pciutils zsh:zsh fish:fish groff:groff-base mandoc:mandoc shellcheck:shellcheck cpio:cpio; do
     program=${pair%%:*}
     # lspci lives in /usr/bin or /sbin, which an ordinary user's PATH may lack.
     if ! PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null 2>&1; then

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import signal
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from tests.lab import ability, ingredients, machine, recipe, results, runner, trials
 from tests.lab.errors import LabUnavailableError
 from tests.lab.topologies import SERVER, TOPOLOGIES
+from vfioctl.sysfs.dump import format_dump, parse_dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,9 +125,20 @@ def _record(_options: argparse.Namespace) -> int:
         boots = runner.run_all(lab, orders)
         for boot in boots:
             for dump in (lab.results / boot.name).glob("*.txt"):
-                shutil.copy(dump, HOSTS / dump.name)
+                (HOSTS / dump.name).write_text(recorded(dump.read_text("utf-8"), boot), encoding="utf-8")
                 say(f"lab: wrote {(HOSTS / dump.name).relative_to(ingredients.CHECKOUT)}")
     return 0 if all(boot.passed for boot in boots) else 1
+
+
+def recorded(dump: str, boot: results.Boot) -> str:
+    """Give a dump that says where it is from: recorded, of which machine, with which kernel."""
+    found = parse_dump(dump)
+    origin = (
+        f"origin: recorded in a QEMU q35 guest, the lab's machine {boot.topology!r}, Linux {boot.release}",
+        "written by python -m tests.lab record",
+        *(comment for comment in found.comments if comment.startswith("redacted")),
+    )
+    return format_dump(found.entries, origin)
 
 
 def _selftest(_options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ READY_DEADLINE: Final = 240.0
 
 RUNNING: Final[set[subprocess.Popen[bytes]]] = set()
 """Every QEMU of this process that has not been ended yet."""
+STOPPED: Final = threading.Event()
+"""Set once the whole run is to end."""
 
 
 class Plan(NamedTuple):
@@ -99,7 +102,8 @@ def run_shell(plan: Plan, cache: Cache) -> int:
 
 
 def end_all() -> None:
-    """End every guest that still runs; whoever watches it then finds it ended."""
+    """End every guest that still runs, and let no other one start."""
+    STOPPED.set()
     for qemu in tuple(RUNNING):
         qemu.kill()
 
@@ -131,6 +135,8 @@ def _started(arguments: list[str], cache: Cache) -> Iterator[subprocess.Popen[by
     )
     RUNNING.add(qemu)
     try:
+        if STOPPED.is_set():
+            raise InterruptedError
         yield qemu
     finally:
         RUNNING.discard(qemu)

@@ -104,14 +104,14 @@ def run_all(lab: Lab, orders: Iterable[Order]) -> list[Boot]:
 def run_one(lab: Lab, order: Order) -> Boot:
     """Run one guest; a boot that never came up is started once more and says so, a scenario never is."""
     started = time.monotonic()
-    remark = ""
+    remark = first = ""
     ending = _attempt(lab, order)
-    if ending.trouble and not ending.progress.release:
+    if ending.trouble and not ending.progress.release and not machine.STOPPED.is_set():
         remark = f"started twice: first {ending.trouble}"
         lab.say(f"lab: {order.name}: {ending.trouble}; starting it once more")
-        ending = _attempt(lab, order)
+        first, ending = ending.console, _attempt(lab, order)
     boot = _boot(lab, order, ending, remark)._replace(seconds=time.monotonic() - started)
-    _keep_results(lab, boot, ending)
+    _keep_results(lab, boot, {"console.log": ending.console, "console-of-first-start.log": first}, ending)
     counts = f"{boot.count('passed')} passed, {boot.count('failed')} failed"
     lab.say(f"lab: {order.name}: {counts}, {boot.seconds:.0f} s")
     for line in results.failure_text(boot, ending.console):
@@ -183,11 +183,12 @@ NO_SCENARIO: Final = 5
 """pytest's exit code when nothing was collected."""
 
 
-def _keep_results(lab: Lab, boot: Boot, ending: Ending) -> None:
+def _keep_results(lab: Lab, boot: Boot, consoles: dict[str, str], ending: Ending) -> None:
     folder = lab.results / boot.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (folder / "console.log").write_text(ending.console, encoding="utf-8")
-    (folder / "kernel.log").write_text(boot.log, encoding="utf-8")
+    for name, text in {**consoles, "kernel.log": boot.log}.items():
+        if text:
+            (folder / name).write_text(text, encoding="utf-8")
     for name, data in ending.progress.files.items():
         (folder / name).write_bytes(data)

@@ -65,6 +65,15 @@ def test_a_guest_that_never_comes_up_is_given_up_at_the_deadline(tmp_path: Path)
     assert time.monotonic() - started < 10
 
 
+def test_a_guest_that_falls_silent_while_coming_up_is_given_up_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A boot that hangs says nothing more; a slow one goes on talking."""
+    monkeypatch.setattr(watch, "SILENCE_DEADLINE", 0.3)
+    _, trouble = followed(tmp_path, SLEEP)
+    assert "fell silent" in trouble
+
+
 def test_a_scenario_that_does_not_come_back_is_the_one_that_failed(tmp_path: Path) -> None:
     """Its own deadline and some grace, not that of the whole run."""
     seen, trouble = followed(tmp_path, READY + START + SLEEP)

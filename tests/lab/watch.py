@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import socket
     import subprocess
 
+SILENCE_DEADLINE: Final = 75.0
+"""Seconds without a word on the console after which a guest that is coming up has hung."""
 SCENARIO_GRACE: Final = 15.0
 """Seconds beyond its deadline after which a scenario hangs: the guest could not interrupt it."""
 DUMP_DEADLINE: Final = 20.0
@@ -31,6 +33,7 @@ class Watch:
         """Take a QEMU whose console is its stdout, and the socket it is about to connect its events to."""
         self.progress = Progress()
         self.console = b""
+        self._last_word = time.monotonic()
         self._qemu = qemu
         self._events: socket.socket | None = None
         self._selector = selectors.DefaultSelector()
@@ -54,6 +57,8 @@ class Watch:
         deadline = time.monotonic() + ready_deadline
         while self._qemu.poll() is None:
             kinds = self._wait(deadline)
+            if not self.progress.release and time.monotonic() > self._last_word + SILENCE_DEADLINE:
+                return f"the guest fell silent for {SILENCE_DEADLINE:.0f} s while it was coming up"
             if "end" in kinds:
                 return self._verdict()
             if kinds:
@@ -97,6 +102,7 @@ class Watch:
         if not data and self._qemu.stdout:
             self._selector.unregister(self._qemu.stdout)
         self.console += data or b""
+        self._last_word = time.monotonic()
         return []
 
     def _verdict(self) -> str:

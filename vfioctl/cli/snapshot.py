@@ -15,6 +15,7 @@ from vfioctl.errors import DriftError, UsageError
 
 if TYPE_CHECKING:
     from vfioctl.cli.session import Session
+    from vfioctl.model.host import Host
 
 
 @click.group(
@@ -72,7 +73,7 @@ def save(session: Session, file: str, redact: bool, force: bool) -> None:
         host, entries = capture(root)
         if redact:
             entries = redacted(entries, _host_names() if root.live else ())
-        write_archive(entries, file, Meta(redacted=redact))
+        write_archive(entries, file, Meta(_origin(session, host), redacted=redact))
     count = len(host.devices)
     if session.form == "json":
         from vfioctl.render.document import document, unreadable
@@ -83,6 +84,12 @@ def save(session: Session, file: str, redact: bool, force: bool) -> None:
     else:
         session.note(f"saved {count} devices; look at them with: vfioctl --root {file} scan")
     session.note_unread(host)
+
+
+def _origin(session: Session, host: Host) -> str:
+    """Say where a snapshot is from, for whoever opens it later."""
+    kernel = f"Linux {host.kernel.text}" if host.kernel else "an unknown kernel"
+    return f"recorded on {kernel}" if session.root == "/" else f"copied from another snapshot, of {kernel}"
 
 
 def _host_names() -> tuple[str, ...]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vfioctl.sysfs.probe import Probe
 
 # Names under which the firmware's framebuffer reserves memory, by driver and kernel (K47).
-_FIRMWARE_FRAMEBUFFERS = (
+FIRMWARE_FRAMEBUFFERS = (
     "BOOTFB",
     "efidrm",
     "efifb",
@@ -35,7 +35,7 @@ def firmware_framebuffers(attributes: Attributes) -> tuple[tuple[int, int, str],
     """Return the memory of the firmware's framebuffers; where it is hidden (K31), that is noted."""
     found = []
     for line in attributes.lines(root.IO_MEMORY):
-        if line.endswith(_FIRMWARE_FRAMEBUFFERS) and (match := _LINE.fullmatch(line)):
+        if line.endswith(FIRMWARE_FRAMEBUFFERS) and (match := _LINE.fullmatch(line)):
             start, end = int(match[1], 16), int(match[2], 16)
             if end:
                 found.append((start, end, match[3]))

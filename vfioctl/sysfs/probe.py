@@ -229,10 +229,19 @@ class _Prober:
         folder = self._folder
         try:
             header = folder.read(CONFIG, CONFIG_HEADER)
-            return read_config(header, partial(folder.read, CONFIG), base_class)
+            config = read_config(header, partial(folder.read, CONFIG), base_class)
         except OSError as error:
             self._note(CONFIG, error)
             return Config()
+        if (
+            config.alive
+            and config.port_type is None
+            and base_class == _BRIDGE
+            and folder.has("max_link_speed")
+        ):
+            # Its port type and ACS stand behind the header, which is all that others than root get (K31).
+            self._unread.append((CONFIG, f"only its first {CONFIG_HEADER} bytes can be read"))
+        return config
 
     def _mdev_types(self) -> tuple[tuple[str, str | None, str | None, int | None], ...]:
         if MDEV_TYPES in self._skip:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.attribute import Files, resolve
 from vfioctl.sysfs.denied import BLOCKED, BLOCKED_REASON, denied_error
+from vfioctl.sysfs.display import FIRMWARE_FRAMEBUFFERS
 from vfioctl.sysfs.entries import Denied, Directory, Entry, File, Link
 from vfioctl.sysfs.folder import CheckedFolder
 from vfioctl.sysfs.holders import OPEN_NODE, vm_name
@@ -263,11 +264,19 @@ def _without_surplus(entry: Entry) -> Entry:
         case File(path, content) if path.startswith(f"{paths.UDEV_DATA}/"):
             lines = (line for line in content.split(b"\n") if line.startswith(_UDEV_KEYS))
             return File(path, b"".join(line + b"\n" for line in lines))
+        case File(path, content) if path == paths.IO_MEMORY:
+            return File(path, _framebuffer_lines(content))
         case Link(path, target) if target.startswith("/"):
             # An absolute target would lead out of the snapshot.
             return Link(path, "../" * (path.count("/") - 1) + target[1:])
         case _:
             return entry
+
+
+def _framebuffer_lines(content: bytes) -> bytes:
+    """Keep of the memory map what the console can be found by."""
+    names = tuple(name.encode() for name in FIRMWARE_FRAMEBUFFERS)
+    return b"".join(line + b"\n" for line in content.splitlines() if line.endswith(names))
 
 
 def _command(content: bytes) -> bytes:

@@ -110,8 +110,8 @@ def modprobe(*modules: str) -> None:
 def given_to_vfio(addresses: Iterable[str]) -> Iterator[None]:
     """Have devices on vfio-pci, and back on the drivers they came from afterwards.
 
-    All are driverless before the first is bound: an EHCI controller's driver, when it goes, writes into what
-    it takes for the USB data of its UHCI companions, and were those on vfio-pci already, the kernel would crash.
+    All are driverless before the first is bound: an EHCI controller's driver, when it goes, writes into
+    what it takes for the USB data of its UHCI companions; were those on vfio-pci, the kernel would crash.
     """
     modprobe("vfio-pci", "vfio_iommu_type1")
     before = {address: driver_of(address) for address in addresses}
