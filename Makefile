@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 TOPOLOGY ?=
 KERNEL ?=
 K ?=
+STAGES ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -30,8 +31,8 @@ run: $(VENV)/.run ## install privately, then scan and groups of this host (and o
 	@$(BIN)/python -m tools.first_look
 
 .PHONY: test
-test: $(VENV)/.dev system-packages ## everything that can run here, with a closing summary
-	@$(BIN)/python -m tools.run_tests
+test: $(VENV)/.dev system-packages ## everything that can run here, with a closing summary; STAGES="lint unit" selects
+	@$(BIN)/python -m tools.run_tests $(STAGES)
 
 .PHONY: system-packages
 system-packages:

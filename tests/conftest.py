@@ -23,7 +23,7 @@ pytest_plugins = ("tests.support.fixtures",)
 _HYPOTHESIS = Path(__file__).parent.parent / "build" / "hypothesis"
 set_hypothesis_home_dir(_HYPOTHESIS)
 # One machine is much slower than another; and a test that found a bad case once must find it again.
-settings.register_profile("vfioctl", deadline=None, database=None, derandomize=True)
+settings.register_profile("vfioctl", deadline=None, database=None, derandomize=True, max_examples=50)
 settings.load_profile("vfioctl")
 
 # Hosts are made of thousands of small files: in memory they are written ten times as fast as on a disk.

@@ -92,7 +92,7 @@ def _shell(options: argparse.Namespace) -> int:
     topology = TOPOLOGIES[options.topology or "workstation"]
     with runner.opened([kernel], say) as lab, tempfile.TemporaryDirectory(prefix="vfioctl-lab-") as folder:
         say(f"lab: {topology.name} with kernel {kernel}; Ctrl-D or Ctrl-A X ends it")
-        plan = runner.plan_for(lab, runner.Order(topology, kernel), Path(folder), "shell")
+        plan = runner.plan_for(lab, runner.Order(topology, kernel), Path(folder), machine.SHELL)
         return machine.run_shell(plan, lab.cache)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 READY_DEADLINE: Final = 240.0
 """Seconds from start until the supervisor speaks; about 20 on an idle machine under TCG."""
 
+SHELL: Final = "shell"
+"""The task of a guest that gives a prompt instead of running scenarios."""
 RUNNING: Final[set[subprocess.Popen[bytes]]] = set()
 """Every QEMU of this process that has not been ended yet."""
 STOPPED: Final = threading.Event()
@@ -63,6 +66,9 @@ def command(plan: Plan, cache: Cache, folder: Path, events: str) -> list[str]:
         f"lab.task={plan.task}",
     ]
     words += ["intel_iommu=on"] if machine.iommu else []
+    if plan.task == SHELL:
+        size = shutil.get_terminal_size()
+        words += ["quiet", f"lab.terminal={size.columns}x{size.lines}"]
     return [
         *packages.foreign_command(cache.qemu, "usr/bin/qemu-system-x86_64"),
         *("-L", str(share / "qemu"), "-L", str(share / "seabios"), "-L", "/usr/share/qemu"),

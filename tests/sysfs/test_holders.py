@@ -11,8 +11,8 @@ from tests.sysfs.reading import attributes_of, host_of, root_of, unread_of, uses
 from vfioctl.model.usage import UsageKind
 from vfioctl.sysfs.attribute import Attributes, Files
 from vfioctl.sysfs.holders import OPEN_NODE, Holder, read_holders, vm_name
+from vfioctl.sysfs.recording import RecordingFiles
 from vfioctl.sysfs.root import HostRoot
-from vfioctl.sysfs.snapshot import RecordingFiles
 
 if TYPE_CHECKING:
     from tests.support.tree import HostTree
@@ -59,6 +59,7 @@ def test_who_holds_a_mediated_device_is_a_use_of_its_parent(bound: HostTree) -> 
     path = f"{bound.path(AUDIO)}/{uuid}"
     bound.link(f"/sys/bus/mdev/devices/{uuid}", path).group(path, 9)
     bound.link("/sys/class/vfio/9", "/sys/devices/virtual/vfio/9").process(5, QEMU, {3: "/dev/vfio/9"})
+    bound.process(6, QEMU, {3: "/dev/vfio/1"})
     assert uses_of(bound, AUDIO) == [
         (MDEV, f"it is the parent of the mediated device {uuid}"),
         (VM, "VM web1 (qemu-system-x86, pid 5) has /dev/vfio/9 open"),

@@ -60,6 +60,16 @@ def test_two_interfaces_in_one_network_may_both_have_the_address(cards: HostTree
         assert (ADDRESS, f"{name} has the address 192.0.2.8") in uses_of(cards, address)
 
 
+def test_a_network_behind_a_gateway_is_not_connected(cards: HostTree) -> None:
+    """Its route says where packets go, not where an address is; one that is down says nothing."""
+    cards.network({"eth0": ["10.0.0.5/8"]})
+    route = f"{HEAD}eth0\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0\n"
+    route += "eth1\t0000000A\t0100A8C0\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
+    route += "eth1\t0000000A\t00000000\t0000\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
+    found = read_network(attributes_of(cards.file("/proc/net/route", route)), ()).addresses
+    assert found == {"eth0": ("10.0.0.5",), "lo": ("::1",)}
+
+
 def test_link_local_addresses_are_nobodys_concern(cards: HostTree) -> None:
     """Every interface that is up has one."""
     cards.network({"eth0": ["fe80::1/64"]})

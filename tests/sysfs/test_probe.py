@@ -47,7 +47,13 @@ def test_ids_come_from_their_own_files_where_there_is_no_modalias(nic: HostTree)
 
 
 @pytest.mark.parametrize(
-    "alias", ["", "of:NmyboardT(null)", "pci:v0000zz86d00001533sv00008086sd00000001bc02sc00i00"]
+    "alias",
+    [
+        "",
+        "of:NmyboardT(null)",
+        "pci:v0000zz86d00001533sv00008086sd00000001bc02sc00i00",
+        "pci:v00018086d00001533sv00008086sd00000001bc02sc00i00",
+    ],
 )
 def test_a_strange_modalias_is_not_believed(nic: HostTree, alias: str) -> None:
     """Then, too, the id files count."""
@@ -101,6 +107,8 @@ def test_an_ordinary_user_sees_the_header_of_a_port_only(tree: HostTree) -> None
     tree.file(path, whole[:64])
     device = device_of(tree, "0000:00:01.0")
     assert (device.port_type, device.acs, device.alive, device.header) == (None, None, True, Header.BRIDGE)
+    host = host_of(tree.attributes("0000:00:01.0", max_link_speed="16.0 GT/s PCIe"))
+    assert unread_of(host) == {"config": "only its first 64 bytes can be read"}
 
 
 def test_a_dead_device_is_told_from_a_virtual_function(tree: HostTree) -> None:
@@ -183,6 +191,23 @@ def test_regions_that_have_no_address_are_left_out(tree: HostTree) -> None:
         (0, 0xF0000000, 0x1000, "memory"),
         (2, 0x6000000000, 0x100000, "memory"),
     ]
+
+
+def test_a_region_without_room_has_no_address(nic: HostTree) -> None:
+    """The kernel prints its size as if it began at zero, and a flag (IORESOURCE_UNSET)."""
+    unset = "0x0000000000000000 0x0000000000003fff 0x0000000020040200"
+    good = "0x00000000f0000000 0x00000000f0000fff 0x0000000000040200"
+    assert [bar.index for bar in device_of(nic.attributes(NIC, resource=f"{unset}\n{good}"), NIC).bars] == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("vendor", "0x18086"), ("device", "-0x1"), ("class", "0x1020000"), ("vendor", "0x")]
+)
+def test_an_id_that_no_device_can_have_is_malformed(nic: HostTree, name: str, text: str) -> None:
+    """Four digits, six of a class: nothing else is shown as an id."""
+    nic.attributes(NIC, **{name: text}).remove(f"{nic.path(NIC)}/modalias")
+    assert host_of(nic).devices == ()
+    assert f"{name}: malformed" in unread_of(host_of(nic))[NIC]
 
 
 def test_a_malformed_region_spoils_no_other(nic: HostTree) -> None:

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.fixtures import HOST_NAMES, dump_path
 from tests.support.strategies import entry_trees
 from tests.sysfs.reading import root_of
 from tests.sysfs.test_snapshot import written
+from vfioctl.sysfs.dump import parse_dump
 from vfioctl.sysfs.entries import Denied, Directory, Entry, File, Link, complete
 from vfioctl.sysfs.reader import read_host
 from vfioctl.sysfs.redact import redact
@@ -112,6 +114,21 @@ def test_ids_of_file_systems_are_numbered() -> None:
     assert redact(redacted, ()) == redacted
 
 
+def test_the_kernels_list_of_file_systems_is_numbered_alike() -> None:
+    """In the names of folders and in udev's words; what is not named after an id stays."""
+    uuid = "0d9a3b6e-1111-2222-3333-444455556666"
+    entries: list[Entry] = [
+        File("/run/udev/data/b8:0", f"E:ID_FS_UUID={uuid}\n".encode()),
+        Link(f"/sys/fs/btrfs/{uuid}/devices/sda1", "../../../../devices/sda1"),
+        Directory("/sys/fs/btrfs/features"),
+    ]
+    assert redact(entries, ()) == [
+        File("/run/udev/data/b8:0", b"E:ID_FS_UUID=redacted-1\n"),
+        Directory("/sys/fs/btrfs/features"),
+        Link("/sys/fs/btrfs/redacted-1/devices/sda1", "../../../../devices/sda1"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("path", "text", "redacted"),
     [
@@ -195,6 +212,23 @@ def test_a_redacted_host_is_the_same_but_for_the_names(tree: HostTree, tmp_path:
     assert "web1" not in everything
     assert "001122334455" not in everything
     assert "filer" not in everything
+
+
+@pytest.mark.parametrize("name", HOST_NAMES)
+def test_redacting_a_sample_host_changes_no_device(name: str, tmp_path: Path) -> None:
+    """Whatever its name is said to be; and it can be redacted again."""
+    with open(dump_path(name), encoding="utf-8") as file:
+        host, entries = capture(written(parse_dump(file.read()).entries, tmp_path))
+    redacted = redact(entries, ["vfio", "pcieport", "nvme0n1", "db1.example.com"])
+    again, second = capture(written(redacted, tmp_path))
+    assert again.groups == host.groups
+    assert again.unread == host.unread
+    assert [device._replace(usage=()) for device in again.devices] == [
+        device._replace(usage=()) for device in host.devices
+    ]
+    kinds = [[usage.kind for usage in device.usage] for device in host.devices]
+    assert [[usage.kind for usage in device.usage] for device in again.devices] == kinds
+    assert redact(second, ["db1"]) == second
 
 
 @given(entry_trees(), st.lists(st.text("abc-.", min_size=1, max_size=6), max_size=3))

@@ -16,8 +16,9 @@ from tests.sysfs.reading import at, host_of, refuse, root_of, unlink, unread_of
 from vfioctl.sysfs.denied import BLOCKED, BLOCKED_REASON
 from vfioctl.sysfs.entries import Denied, Directory, Entry, File, Link, check, complete
 from vfioctl.sysfs.reader import read_host
+from vfioctl.sysfs.recording import RecordingFiles
 from vfioctl.sysfs.root import HostRoot
-from vfioctl.sysfs.snapshot import capture
+from vfioctl.sysfs.snapshot import _reachable, capture
 from vfioctl.sysfs.unpack import TreeWriter
 
 if TYPE_CHECKING:
@@ -186,6 +187,32 @@ def test_a_device_that_was_refused_as_a_whole_is_so_again(
     """What hangs below it elsewhere in the tree stays (K55)."""
     host = read_back(root_of(machine.deny(f"/sys/bus/pci/devices/{NIC}", errno)), tmp_path)
     assert set(unread_of(host)) == {NIC}
+
+
+def test_a_device_whose_folder_was_refused_is_so_again(machine: HostTree, tmp_path: Path) -> None:
+    """Its link is listed, and where that leads is closed."""
+    place = machine.path(GPU)
+    host = read_back(root_of(refuse(machine, place)), tmp_path)
+    assert unread_of(host)[GPU] == "permission denied"
+
+
+def test_nothing_is_recorded_below_what_was_refused() -> None:
+    """In a snapshot it is an empty file, below which there is no place."""
+    entries: list[Entry] = [
+        Denied("/sys/a", "EACCES"),
+        File("/sys/a/b", b""),
+        Directory("/sys/a/c/d"),
+        File("/sys/ab", b""),
+    ]
+    assert list(_reachable({entry.path: entry for entry in entries})) == [entries[0], entries[3]]
+
+
+def test_what_is_gone_before_it_is_looked_at_again_is_not_recorded(tree: HostTree) -> None:
+    """Its name was listed, and that was all."""
+    recording = RecordingFiles(root_of(tree.file("/sys/class/x/a", "").link("/sys/class/x/b", "/sys/b")))
+    assert recording.names("/sys/class/x") == ["a", "b"]
+    tree.remove("/sys/class/x/a")
+    assert set(recording.entries()) == {"/sys/class/x", "/sys/class/x/b"}
 
 
 def test_a_group_that_blocked_as_a_whole_does_so_again(machine: HostTree, tmp_path: Path) -> None:

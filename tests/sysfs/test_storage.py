@@ -159,6 +159,22 @@ def test_every_member_of_a_mounted_btrfs_is_in_use(disks: HostTree) -> None:
     assert uses_of(disks, OTHER) == [(MEMBER, "nvme1n1p2 is part of a mounted btrfs file system")]
 
 
+def test_the_kernel_itself_lists_the_members_of_a_mounted_btrfs(disks: HostTree) -> None:
+    """Where there is no udev, as in a container; the folder of features is no file system."""
+    for name in ("nvme0n1p2", "nvme1n1p2"):
+        disks.link(f"/sys/fs/btrfs/aa-bb/devices/{name}", f"/sys/class/block/{name}")
+    disks.folder("/sys/fs/btrfs/features").mounts(("0:31", "/", "/dev/nvme0n1p2", "btrfs"))
+    assert uses_of(disks, DISK) == [(MOUNT, "nvme0n1p2 is mounted on /")]
+    assert uses_of(disks, OTHER) == [(MEMBER, "nvme1n1p2 is part of a mounted btrfs file system")]
+
+
+def test_a_btrfs_without_an_id_is_a_member_of_nothing(disks: HostTree) -> None:
+    """Two unknown ids are not the same id."""
+    udev(disks, "259:2", "btrfs")
+    udev(disks, "259:5", "btrfs")
+    assert uses_of(disks.mounts(ROOT), OTHER) == []
+
+
 def test_every_disk_of_a_mounted_bcachefs_is_in_use(disks: HostTree) -> None:
     """It names all of them as its source."""
     disks.mounts(("0:40", "/data", "/dev/nvme0n1:/dev/nvme1n1", "bcachefs"))

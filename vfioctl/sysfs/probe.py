@@ -31,7 +31,10 @@ _BRIDGE = 0x06
 _DISPLAY = 0x03
 _ID_FILES = ("vendor", "device", "subsystem_vendor", "subsystem_device", "class")
 _MODALIAS_LENGTH = len("pci:v00008086d00001533sv00008086sd00000001bc02sc00i00")
+_LAST_ID, _LAST_CLASS = 0xFFFF, 0xFFFFFF
 _BARS = 6
+# The kernel's IORESOURCE_UNSET: there was no room for it, so the address is none.
+_UNSET = 0x20000000
 
 
 class Probe(NamedTuple):
@@ -158,25 +161,35 @@ class _Prober:
         try:
             text = self._folder.read("modalias").rstrip()
             if len(text) == _MODALIAS_LENGTH and text.startswith(b"pci:v"):
-                return (
+                ids = (
                     int(text[5:13], 16),
                     int(text[14:22], 16),
                     int(text[24:32], 16),
                     int(text[34:42], 16),
                     int(text[44:46] + text[48:50] + text[51:53], 16),
                 )
+                # Eight digits each, of which no device has more than four.
+                if not (ids[0] | ids[1] | ids[2] | ids[3]) >> 16:
+                    return ids
         except (OSError, ValueError):
             pass
         return self._ids_one_by_one()
 
     def _ids_one_by_one(self) -> tuple[int, int, int, int, int]:
         """Read the ids from their own files, where modalias is missing or strange (others' recordings)."""
-        numbers = [self._number(name, 16) for name in _ID_FILES]
+        numbers = [self._id(name) for name in _ID_FILES]
         vendor, device, subsystem_vendor, subsystem_device, class_code = numbers
         if vendor is None or device is None or class_code is None:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in self._unread)
             raise Unidentified(reasons or "it has no ids")
         return vendor, device, subsystem_vendor or 0, subsystem_device or 0, class_code
+
+    def _id(self, name: str) -> int | None:
+        number = self._number(name, 16)
+        if number is not None and not 0 <= number <= (_LAST_CLASS if name == "class" else _LAST_ID):
+            self._malformed(name, hex(number))
+            return None
+        return number
 
     def _revision(self, config: Config) -> int | None:
         # The header has it too, and was read anyway.
@@ -214,8 +227,9 @@ class _Prober:
             if line.startswith("0x0000000000000000 0x0000000000000000"):
                 continue
             try:
-                start, end, flags = line.split()
-                bars.append((index, int(start, 16), int(end, 16), int(flags, 16)))
+                start, end, flags = (int(number, 16) for number in line.split())
+                if not flags & _UNSET:
+                    bars.append((index, start, end, flags))
             except ValueError:
                 self._malformed("resource", line)
         return tuple(bars)

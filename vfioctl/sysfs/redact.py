@@ -22,6 +22,8 @@ _FROM_MAC = re.compile(rb"(?<![0-9a-f])([0-9a-f]{16})[0-9a-f]{6}fffe[0-9a-f]{6}(
 _NAMED_AFTER_MAC = re.compile(rb"(?<![0-9A-Za-z])(en|ib|sl|wl|ww)x([0-9a-f]{12})(?![0-9a-f])")
 _SERIAL = re.compile(rb"(?i)(?<![a-z])((?:serial|wwid|wwn|sn)(?:_short)?\s*[=:]\s*)[^\s,\0]+")
 _UUID = re.compile(rb"(?<=E:ID_FS_UUID=)\S+")
+# The kernel names a mounted btrfs after that id.
+_BTRFS = re.compile(rb"(?<=^/sys/fs/btrfs/)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?=/|$)")
 _SHORTEST_NAME = 3
 
 # Where people write the name of their machine: volume groups, pools, labels, mount points, virtual machines.
@@ -61,11 +63,12 @@ class _Redaction:
 
     def applied(self, entries: Iterable[Entry]) -> list[Entry]:
         redacted = [self._entry(entry) for entry in entries]
-        # A renamed interface may have another place among its neighbours.
-        return sorted(redacted, key=lambda entry: entry.path) if self._interfaces else redacted
+        # What is renamed may have another place among its neighbours.
+        renamed = self._interfaces or self._uuids
+        return sorted(redacted, key=lambda entry: entry.path) if renamed else redacted
 
     def _entry(self, entry: Entry) -> Entry:
-        path = self._renamed(entry.path.encode()).decode()
+        path = _BTRFS.sub(self._file_system, self._renamed(entry.path.encode())).decode()
         match entry:
             case File(content=content) if path.endswith("/config"):
                 # The header has no serial number; the capability that has one is never read.
@@ -84,12 +87,16 @@ class _Redaction:
         content = _MAC.sub(_NO_MAC, content)
         content = _FROM_MAC.sub(rb"\g<1>0000000000000001", content)
         content = _SERIAL.sub(rb"\g<1>redacted", content)
-        content = _UUID.sub(lambda found: _numbered(self._uuids, found[0], b"redacted-%d"), content)
+        content = _UUID.sub(self._file_system, content)
         if path == paths.MOUNTS:
             content = b"\n".join(_local_mount(line) for line in content.split(b"\n"))
         if self._names is not None and _NAMING.fullmatch(path):
             content = self._names.sub(b"host", content)
         return content
+
+    def _file_system(self, found: re.Match[bytes]) -> bytes:
+        """Give file systems a number each, so that their members still belong together."""
+        return _numbered(self._uuids, found[0], b"redacted-%d")
 
     def _renamed(self, text: bytes) -> bytes:
         """Name interfaces after a number where they are named after their MAC."""

@@ -107,6 +107,12 @@ def read_swaps(attributes: Attributes) -> tuple[str, ...]:
     return tuple(_unescape(row[0]) for row in rows if row and row[0].startswith("/dev/"))
 
 
+def _btrfs_members(attributes: Attributes) -> Iterator[str]:
+    """Yield the members of mounted btrfs file systems, from the kernel's own list."""
+    for uuid in attributes.names(root.BTRFS):
+        yield from attributes.names(f"{root.BTRFS}/{uuid}/devices")
+
+
 def storage_uses(attributes: Attributes, blocks: Mapping[str, Block]) -> dict[PciAddress, list[Usage]]:
     """Return what the host keeps on the disks of each function."""
     finder = _Finder(attributes, blocks)
@@ -136,6 +142,7 @@ class _Finder:
         self._points = self._mount_points(read_mounts(attributes))
         self._swaps = frozenset(self._name_of(source) for source in read_swaps(attributes))
         self._udev: dict[str, dict[str, str]] = {}
+        self._btrfs = frozenset(_btrfs_members(attributes))
 
     def _name_of(self, source: str) -> str:
         """Return the block device a device file stands for: by its name, or by a mapping's name."""
@@ -196,12 +203,12 @@ class _Finder:
         if kind == "zfs_member":
             pool = udev.get("ID_FS_LABEL", "unknown")
             yield Usage(UsageKind.MEMBER, block.name, f"{way} is part of the ZFS pool {pool}")
-        elif kind == "btrfs" and udev.get("ID_FS_UUID") in self._mounted_uuids():
+        elif block.name in self._btrfs or (kind == "btrfs" and self._is_mounted(udev.get("ID_FS_UUID"))):
             yield Usage(UsageKind.MEMBER, block.name, f"{way} is part of a mounted btrfs file system")
 
-    def _mounted_uuids(self) -> set[str]:
-        mounted = (self._udev_of(self._blocks[name]) for name in self._points if name in self._blocks)
-        return {udev["ID_FS_UUID"] for udev in mounted if "ID_FS_UUID" in udev}
+    def _is_mounted(self, uuid: str | None) -> bool:
+        mounted = (self._blocks[name] for name in self._points if name in self._blocks)
+        return uuid is not None and any(self._udev_of(block).get("ID_FS_UUID") == uuid for block in mounted)
 
     def _udev_of(self, block: Block) -> dict[str, str]:
         """Return udev's properties of a block device, from its database without its daemon."""

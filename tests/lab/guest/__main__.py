@@ -24,16 +24,26 @@ def main() -> None:
     )
     _keep_alive()
     _default_route(TOPOLOGIES[words["lab.topology"]].default_route)
+    if words["lab.task"] == "shell":
+        _shell(words["lab.terminal"])
+        return
     events = os.open(channel.port(EVENTS_PORT), os.O_RDWR)
     channel.send(events, "ready", kernel=os.uname().release)
     if words["lab.task"] == "nothing":
         return
-    if words["lab.task"] == "shell":
-        subprocess.run(["/usr/bin/setsid", "--ctty", "/bin/bash", "-i"], check=False)
-        return
     arguments = Path("/checkout/lab.arguments").read_text(encoding="utf-8").splitlines()
     code = _supervise(events, arguments)
     channel.send(events, "end", exit=code, log=_kernel_log())
+
+
+def _shell(terminal: str) -> None:
+    """Run a shell on the serial line, as wide and high as the terminal outside (`COLUMNSxLINES`)."""
+    columns, _, lines = terminal.partition("x")
+    with Path("/dev/ttyS0").open("r+b", buffering=0) as line:
+        subprocess.run(["stty", "columns", columns, "rows", lines], stdin=line, check=False)
+        command = ["setsid", "--ctty", "--wait", "bash", "-i"]
+        environment = {**os.environ, "TERM": "xterm-256color"}
+        subprocess.run(command, stdin=line, stdout=line, stderr=line, env=environment, check=False)
 
 
 def _keep_alive() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,9 @@ EVENTS_DESCRIPTOR: Final = "VFIOCTL_LAB_EVENTS"
 
 DUMP: Final = b"dump"
 """What the outside sends to ask for the kernel log when a scenario does not come back."""
+
+PATIENCE: Final = 30.0
+"""Seconds after which an outside that takes nothing is gone: a write would block for ever."""
 
 
 def port(name: str) -> Path:
@@ -25,9 +29,12 @@ def port(name: str) -> Path:
 
 
 def send(descriptor: int, event: str, **fields: object) -> None:
-    """Send one event as a line of JSON."""
+    """Send one event as a line of JSON; raise ConnectionError when nobody is there to take it."""
     line = json.dumps({"event": event, **fields}, separators=(",", ":")).encode() + b"\n"
     while line:
+        if not select.select([], [descriptor], [], PATIENCE)[1]:
+            message = "the outside takes no events"
+            raise ConnectionError(message)
         line = line[os.write(descriptor, line) :]
 
 
