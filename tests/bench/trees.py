@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Model(NamedTuple):
@@ -26,11 +28,27 @@ MODELS = (
 )
 
 # Attributes that every device folder has and nobody here reads: listing them costs all tools alike.
-UNREAD = (
-    "ari_enabled broken_parity_status consistent_dma_mask_bits current_link_speed current_link_width"
-    " d3cold_allowed dma_mask_bits enable local_cpulist local_cpus max_link_speed max_link_width"
-    " msi_bus remove rescan reset uevent resource0 resource3"
-).split()
+UNREAD = [
+    "ari_enabled",
+    "broken_parity_status",
+    "consistent_dma_mask_bits",
+    "current_link_speed",
+    "current_link_width",
+    "d3cold_allowed",
+    "dma_mask_bits",
+    "enable",
+    "local_cpulist",
+    "local_cpus",
+    "max_link_speed",
+    "max_link_width",
+    "msi_bus",
+    "remove",
+    "rescan",
+    "reset",
+    "uevent",
+    "resource0",
+    "resource3",
+]
 
 
 def make_tree(folder: Path, count: int) -> Path:
