@@ -33,7 +33,7 @@ LAB_CANNOT_RUN: Final = 3
 
 _PYTHON: Final = sys.executable
 _REPORT: Final = PROJECT / "build" / "junit.xml"
-_UNIT_SECONDS: Final = 600
+_UNIT_SECONDS: Final = 1200
 _LAB_SECONDS: Final = 3600
 
 

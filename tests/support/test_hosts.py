@@ -104,7 +104,7 @@ def test_lspci_reads_a_snapshot_as_it_reads_the_host(
         HealthCheck.too_slow,
         HealthCheck.data_too_large,
     ],
-    max_examples=40,
+    max_examples=20,
     deadline=None,
 )
 @given(machine=machines())

@@ -55,6 +55,10 @@ class Monitor:
         """Ask for a device to be pulled; the guest's kernel decides when it is gone."""
         self.execute("device_del", id=device_id)
 
+    def has(self, device_id: str) -> bool:
+        """Tell whether QEMU has a device of this id: longer than the kernel, which lets go first."""
+        return any(child["name"] == device_id for child in self.execute("qom-list", path="/machine/peripheral"))
+
     def _read(self) -> dict[str, Any]:
         """Read one message: the greeting, an answer or an event."""
         end = time.monotonic() + ANSWER_DEADLINE

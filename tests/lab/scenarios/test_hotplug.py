@@ -32,7 +32,7 @@ def added():
         yield monitor
         if present():
             monitor.remove("extra")
-            kernel.wait_until(lambda: not present(), "the NIC to go", 60)
+        kernel.wait_until(lambda: not present() and not monitor.has("extra"), "the NIC to go", 60)
 
 
 def test_a_device_that_was_plugged_in_is_scanned_with_its_group(added):
