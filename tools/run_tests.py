@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tools.stage import Result
 
-GENERATORS: Final = ("completions", "man", "readme", "screenshots")
+GENERATORS: Final = ("completions", "man", "readme", "screenshots", "pci_ids")
 """The tools that write committed files."""
 
 LAB_CANNOT_RUN: Final = 3

@@ -119,5 +119,5 @@ def test_a_backend_is_an_option_of_its_own(tmp_path: Path) -> None:
     command = machine.command(plan, Cache(tmp_path), tmp_path, "/e")
     assert command[command.index("-netdev") + 1] == "hubport,id=net1,hubid=0"
     assert command[command.index("-drive") + 1].endswith(f"file={tmp_path}/d.img")
-    assert command[command.index("-accel") + 1] == "tcg"
+    assert command[command.index("-accel") + 1] == "tcg,thread=single"
     assert "lab.topology=small" in command[-1]

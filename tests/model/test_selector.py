@@ -240,6 +240,7 @@ def test_a_text_is_read_as_one_kind_of_term(text: str, terms: tuple[Term, ...]) 
         ("NVMe", "'NVMe'", "did you mean class:nvme?"),
         ("bridge", "'bridge'", "did you mean class:bridge?"),
         ("usb", "'usb'", "did you mean class:usb?"),
+        ("17", "'17'", "did you mean group:17?"),
         ("drivers:vfio-pci", "'drivers:vfio-pci'", "did you mean driver:...?"),
         ("GROUP:17", "'GROUP:17'", "did you mean group:...?"),
         ("vf-of:65:00.0", "'vf-of:65:00.0'", "did you mean vfs-of:...?"),

@@ -206,6 +206,8 @@ def _unknown(text: str, key: str) -> UsageError:
 
     if text.lower() in CLASS_WORDS:
         hint = f"did you mean class:{text.lower()}?"
+    elif text.isascii() and text.isdecimal():
+        hint = f"did you mean group:{text}?"
     elif near := get_close_matches(key[:20].lower(), TERM_KEYS, n=1):
         hint = f"did you mean {near[0]}:...?"
     else:

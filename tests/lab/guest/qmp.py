@@ -57,7 +57,8 @@ class Monitor:
 
     def has(self, device_id: str) -> bool:
         """Tell whether QEMU has a device of this id: longer than the kernel, which lets go first."""
-        return any(child["name"] == device_id for child in self.execute("qom-list", path="/machine/peripheral"))
+        children = self.execute("qom-list", path="/machine/peripheral")
+        return any(child["name"] == device_id for child in children)
 
     def _read(self) -> dict[str, Any]:
         """Read one message: the greeting, an answer or an event."""
