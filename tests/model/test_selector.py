@@ -273,7 +273,7 @@ def test_a_text_is_read_as_one_kind_of_term(text: str, terms: tuple[Term, ...]) 
         ("mdev:1", "'mdev:1'", "a UUID"),
         ("usb:046d", "'usb:046d'", "usb:1-2.5"),
         ("usb:1-2.", "'usb:1-2.'", "usb:1-2.5"),
-        ("65:00.0,5", "'5'", "write an address"),
+        ("65:00.0,5", "'5'", "did you mean group:5?"),
         ("65:00.0\n65:00.1", r"'65:00.0\n65:00.1'", "write an address"),
         ("\x1b[31m", r"'\x1b[31m'", "write an address"),
     ],
