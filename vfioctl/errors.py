@@ -6,7 +6,10 @@ kind into ``error: ...`` and ``hint: ...`` on stderr, and into an ``error`` docu
 
 from __future__ import annotations
 
-from typing import ClassVar
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class VfioctlError(Exception):

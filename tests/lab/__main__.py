@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import signal
 import sys
 import tempfile
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     """Run the scenarios on every machine and kernel."""
+    started = time.monotonic()
     topologies = [TOPOLOGIES[options.topology]] if options.topology else list(TOPOLOGIES.values())
     kernels = [options.kernel] if options.kernel else list(recipe.KERNEL_SUITES)
     orders = [
@@ -82,6 +84,10 @@ def _run(options: argparse.Namespace) -> int:
         results.write_junit(lab.results / "junit.xml", boots)
     say("")
     say(results.matrix(boots))
+    say(f"not run: {recipe.NOT_RUN}")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall = time.monotonic() - started
+    say(f"took {wall:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of processor time")
     say(results.closing_line(boots))
     return 0 if all(boot.passed for boot in boots) else 1
 

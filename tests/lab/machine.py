@@ -32,8 +32,8 @@ PROCESSOR: Final = {
     "kvm": ("-accel", "kvm", "-cpu", "host"),
     "tcg": ("-accel", "tcg,thread=single", "-cpu", "max"),
 }
-"""Accelerator and processor. With a thread for each virtual processor, QEMU 10.0 aborts now and then while the
-kernel sizes BARs (assertion in iotlb_to_section): 1 of 3 starts of the largest machine on a busy host."""
+"""Accelerator and processor. With a thread for each virtual processor, QEMU 10.0 aborts now and then while
+the kernel sizes BARs (assertion in iotlb_to_section): 1 of 3 starts of the largest machine on a busy host."""
 RUNNING: Final[set[subprocess.Popen[bytes]]] = set()
 """Every QEMU of this process that has not been ended yet."""
 STOPPED: Final = threading.Event()

@@ -31,13 +31,12 @@ NOT_SEEN: Final = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 
 class Order(NamedTuple):
-    """What one guest is to run: machine, kernel, folder of scenarios, pattern, environment for pytest."""
+    """What one guest is to run: machine, kernel, folder or file of scenarios, pattern as of `pytest -k`."""
 
     topology: Topology
     kernel: str
     scenarios: str = SCENARIOS
     pattern: str = ""
-    record: bool = False
 
     @property
     def name(self) -> str:
@@ -51,6 +50,7 @@ class Lab(NamedTuple):
     cache: Cache
     accelerator: str
     checkout: Path
+    """A copy; beside it, with the suffix .cpio, the archive made of it."""
     results: Path
     say: Callable[[str], None]
 
@@ -66,24 +66,27 @@ def opened(kernels: Iterable[str], say: Callable[[str], None]) -> Iterator[Lab]:
     named = os.environ.get("VFIOCTL_LAB_RESULTS")
     kept = Path(named) if named else cache.folder / "results"
     with tempfile.TemporaryDirectory(prefix="vfioctl-lab-") as name:
-        checkout = Path(name) / "checkout.cpio"
-        pack_checkout(cache, checkout)
+        checkout = Path(name) / "checkout"
+        copy_checkout(cache, checkout)
+        pack_checkout(checkout, checkout.with_suffix(".cpio"))
         lab = Lab(cache, accelerator.TCG, checkout, kept, say)
         probe = plan_for(lab, Order(BARE, kernels[0]), Path(name), "nothing")
         yield lab._replace(accelerator=accelerator.choose(probe, cache))
 
 
-def pack_checkout(cache: Cache, target: Path) -> None:
-    """Write the tool and the lab as an initramfs archive, precompiled for the guest's Python."""
-    with tempfile.TemporaryDirectory(prefix="vfioctl-lab-") as name:
-        folder = Path(name)
-        shutil.copytree(CHECKOUT / "vfioctl", folder / "vfioctl", ignore=NOT_SEEN)
-        shutil.copytree(CHECKOUT / "tests/lab", folder / "tests/lab", ignore=NOT_SEEN)
-        compile_python(cache, folder, "/checkout")
-        with target.open("wb") as stream:
-            init = (CHECKOUT / "tests/lab/guest/init").read_bytes()
-            own = [cpio.file_entry("init", init, 0o755), cpio.file_entry("usr/bin/vfioctl", COMMAND, 0o755)]
-            cpio.write_archive(stream, [*own, *cpio.tree_entries(folder, "checkout")])
+def copy_checkout(cache: Cache, target: Path) -> None:
+    """Copy tool and lab as they are now, precompiled for the guest: one run sees one state of them."""
+    shutil.copytree(CHECKOUT / "vfioctl", target / "vfioctl", ignore=NOT_SEEN)
+    shutil.copytree(CHECKOUT / "tests/lab", target / "tests/lab", ignore=NOT_SEEN)
+    compile_python(cache, target, "/checkout")
+
+
+def pack_checkout(checkout: Path, target: Path) -> None:
+    """Write a copy of the checkout, the guest's init and its `vfioctl` as an initramfs archive."""
+    init = (checkout / "tests/lab/guest/init").read_bytes()
+    own = [cpio.file_entry("init", init, 0o755), cpio.file_entry("usr/bin/vfioctl", COMMAND, 0o755)]
+    with target.open("wb") as stream:
+        cpio.write_archive(stream, [*own, *cpio.tree_entries(checkout, "checkout")])
 
 
 COMMAND: Final = b"#!/usr/bin/python3\nfrom vfioctl.cli.main import main\nmain()\n"
@@ -125,8 +128,8 @@ def plan_for(lab: Lab, order: Order, folder: Path, task: str) -> Plan:
     with arguments.open("wb") as stream:
         text = "\n".join(pytest_arguments(order)) + "\n"
         cpio.write_archive(stream, [cpio.file_entry("checkout/lab.arguments", text.encode())])
-    cache = lab.cache
-    archives = (cache.guest_archive, cache.modules_archive(order.kernel), lab.checkout, arguments)
+    cache, packed = lab.cache, lab.checkout.with_suffix(".cpio")
+    archives = (cache.guest_archive, cache.modules_archive(order.kernel), packed, arguments)
     return machine.Plan(order.topology, cache.kernel_image(order.kernel), archives, lab.accelerator, task)
 
 
@@ -165,7 +168,7 @@ def _boot(lab: Lab, order: Order, ending: Ending, remark: str) -> Boot:
     if progress.exit_code == NO_SCENARIO:  # the pattern, or the machine, chose none
         trouble = ""
     elif not trouble:
-        cases += outside.compare_snapshot(progress.files)
+        cases += outside.compare_snapshot(progress.files, lab.checkout)
     return Boot(
         topology=order.topology.name,
         kernel=order.kernel,

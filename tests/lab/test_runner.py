@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tests.lab import outside, runner
 from tests.lab.guest import kernel
 from tests.lab.guest.plugin import scenario_name
 from tests.lab.topologies import SERVER
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BLOCK = """\
 0000:81:00.0 Non-Volatile memory controller [0108]: Red Hat, Inc. QEMU NVMe [1b36:0010] (rev 02)
@@ -47,9 +52,9 @@ def test_differences_of_documents_are_named_by_their_place() -> None:
     assert outside.differences(live, live) == []
 
 
-def test_without_files_from_the_guest_nothing_is_compared() -> None:
+def test_without_files_from_the_guest_nothing_is_compared(tmp_path: Path) -> None:
     """The scenario that sends them may not have been chosen."""
-    assert outside.compare_snapshot({}) == ()
+    assert outside.compare_snapshot({}, tmp_path) == ()
 
 
 def test_a_scenario_is_called_by_its_file_and_function() -> None:

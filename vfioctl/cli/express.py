@@ -7,9 +7,8 @@ the same result.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vfioctl.cli.session import OUTPUTS, ROOT_VARIABLE, Session
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from vfioctl.cli.command import HELP_NAMES, Command
@@ -12,6 +10,7 @@ from vfioctl.cli.params import Argument, SelectorType
 from vfioctl.cli.selection import selected
 from vfioctl.cli.tree import COMMANDS
 from vfioctl.errors import NotFoundError
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

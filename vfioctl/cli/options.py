@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 from click.core import ParameterSource
 
 from vfioctl import __version__
 from vfioctl.cli.params import RootPath
 from vfioctl.cli.session import OUTPUTS, ROOT_VARIABLE, Session
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
 """Hand a command's function the session as its first argument."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from vfioctl.render.text import visible
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
 PATIENCE = 1.0
@@ -23,6 +22,10 @@ def progress(what: str, *, quiet: bool = False) -> Iterator[None]:
     if quiet or not sys.stderr.isatty():
         yield
         return
+    import threading
+
+    from vfioctl.render.text import visible
+
     done = threading.Event()
     clock = threading.Thread(target=_tick, args=(visible(what), done), daemon=True)
     clock.start()

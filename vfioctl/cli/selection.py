@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vfioctl.errors import NotFoundError, UsageError
 from vfioctl.model.selector import AddressTerm, ClassTerm, DriverTerm, GroupTerm, UsbTerm, select
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

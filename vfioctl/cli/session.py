@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+
+from vfioctl.cli.progress import progress
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,15 +79,15 @@ class Session:
         from vfioctl.sysfs.root import HostRoot
 
         path = self.root if root is None else root
-        if path == "/" and not sys.stderr.isatty():
-            yield HostRoot()
-            return
-        from vfioctl.cli.progress import progress
-        from vfioctl.sysfs.archive import open_root
-
         what = "reading this host" if path == "/" else f"reading {path}"
-        with progress(what, quiet=self.verbosity < 0), open_root(path) as found:
-            yield HostRoot(found.base, found.denied)
+        with progress(what, quiet=self.verbosity < 0):
+            if path == "/":
+                yield HostRoot()
+                return
+            from vfioctl.sysfs.archive import open_root
+
+            with open_root(path) as found:
+                yield HostRoot(found.base, found.denied)
 
     def names(self) -> Names:
         """Open the database of vendor and device names."""

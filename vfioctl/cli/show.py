@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from vfioctl.cli.command import HELP_NAMES, Command
@@ -11,6 +9,7 @@ from vfioctl.cli.options import pass_session
 from vfioctl.cli.params import Argument, SelectorType
 from vfioctl.cli.selection import the_one
 from vfioctl.cli.tree import COMMANDS
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfioctl.cli.session import Session

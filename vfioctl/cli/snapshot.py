@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +11,7 @@ from vfioctl.cli.options import pass_session
 from vfioctl.cli.params import Argument, FilePath, RootPath
 from vfioctl.cli.tree import COMMANDS
 from vfioctl.errors import DriftError, UsageError
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfioctl.cli.session import Session

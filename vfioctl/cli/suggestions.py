@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from click.shell_completion import CompletionItem
 
@@ -11,6 +10,7 @@ from vfioctl.cli.session import Session
 from vfioctl.cli.wiring import COMPLETION_VARIABLE
 from vfioctl.model.ids import CLASS_WORDS
 from vfioctl.render.text import visible
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from vfioctl.cli.selection import selected
 from vfioctl.errors import UsageError
 from vfioctl.model.selector import select
 from vfioctl.render.difference import compare, difference_lines
 from vfioctl.render.scan import View, scan_lines
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from vfioctl.cli.startup import load_click
+from vfioctl.typed import TYPE_CHECKING
 
 COMPLETION_VARIABLE = "_VFIOCTL_COMPLETE"
 """Set by the completion scripts."""

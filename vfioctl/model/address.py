@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Self
 
 from vfioctl.errors import UsageError
 from vfioctl.model.value import NamedTuple
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
 
 # The kernel prints the domain with at least four hex digits; Intel VMD domains start at 0x10000 and
 # have five (K1).

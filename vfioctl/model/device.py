@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from vfioctl.model.ids import class_word, is_vfio_driver
 from vfioctl.model.value import NamedTuple
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfioctl.model.address import PciAddress

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from vfioctl.errors import UsageError
 from vfioctl.model.address import PciAddress
@@ -24,6 +23,7 @@ from vfioctl.model.terms import (
     UsbTerm,
     VfsOfTerm,
 )
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vfioctl.model.value import NamedTuple
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfioctl.model.address import PciAddress

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Self
 
 from vfioctl.model.value import NamedTuple
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class KernelRelease(NamedTuple):

@@ -6,7 +6,7 @@ is :mod:`vfioctl.model.grammar`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self, assert_never
+from typing import assert_never
 
 from vfioctl.model.address import PciAddress
 from vfioctl.model.device import PhysicalFunction, VirtualFunction
@@ -28,9 +28,11 @@ from vfioctl.model.terms import (
     VfsOfTerm,
 )
 from vfioctl.model.value import NamedTuple
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Self
 
     from vfioctl.model.device import PciDevice
     from vfioctl.model.host import Host

@@ -7,9 +7,8 @@ request under one id.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vfioctl.model.device import Acs, PciDevice, PortType, VirtualFunction
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

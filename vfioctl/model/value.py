@@ -8,7 +8,7 @@ classes without that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import NamedTuple

@@ -6,10 +6,9 @@ What the host would merely lose is :class:`vfioctl.model.usage.Usage`, not a rea
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vfioctl.model.device import PhysicalFunction
 from vfioctl.model.value import NamedTuple
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

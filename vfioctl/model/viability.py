@@ -12,11 +12,10 @@ A member without a driver never stands in the way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vfioctl.model.ids import is_vfio_driver
 from vfioctl.model.value import NamedTuple
 from vfioctl.model.verdict import reasons_against
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
 
 from vfioctl.model.device import PhysicalFunction
 from vfioctl.model.verdict import reasons_against
 from vfioctl.render.json_text import encode, quoted
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -81,7 +81,8 @@ def device_document(host: Host, device: PciDevice, names: Names) -> Document:
     """Describe one device."""
     from json import loads
 
-    return cast("Document", loads(next(device_texts(host, (device,), names))))
+    described: Document = loads(next(device_texts(host, (device,), names)))
+    return described
 
 
 def _identity(device: PciDevice, names: Names) -> str:

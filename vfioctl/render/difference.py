@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vfioctl.model.address import PciAddress
 from vfioctl.model.value import NamedTuple
@@ -11,9 +10,11 @@ from vfioctl.render.device_document import device_document
 from vfioctl.render.document import document, host_facts
 from vfioctl.render.fields import field
 from vfioctl.render.text import visible
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Any, TypeAlias
 
     from vfioctl.model.device import PciDevice
     from vfioctl.model.group import IommuGroup

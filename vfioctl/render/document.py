@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
-
 from vfioctl.render.json_text import encode
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any, TypeAlias
 
     from vfioctl.errors import VfioctlError
     from vfioctl.model.host import Host
 
-Document: TypeAlias = dict[str, Any]
+Document: TypeAlias = "dict[str, Any]"
 
 SCHEMA = 1
 """The number that changes when a key changes its meaning."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vfioctl.model.together import why_together
 from vfioctl.model.usage import UsageKind
 from vfioctl.render.columns import Column, lay_out
@@ -11,6 +9,7 @@ from vfioctl.render.device_text import NONE, Namer
 from vfioctl.render.fields import field
 from vfioctl.render.outlook import Outlook, outlook
 from vfioctl.render.text import visible
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vfioctl.model.value import NamedTuple
 from vfioctl.model.verdict import reasons_against
 from vfioctl.model.viability import Viability, assess
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vfioctl.model.value import NamedTuple
 from vfioctl.model.verdict import reasons_against
 from vfioctl.render.columns import Column, lay_out
@@ -11,6 +9,7 @@ from vfioctl.render.device_text import NONE, Namer, ids_text, state
 from vfioctl.render.styled import fitted
 from vfioctl.render.text import visible
 from vfioctl.render.topology import branches
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vfioctl.model.device import PhysicalFunction, VirtualFunction
 from vfioctl.model.together import why_together
 from vfioctl.model.usage import UsageKind
@@ -12,6 +10,7 @@ from vfioctl.render.device_text import NONE, Namer
 from vfioctl.render.fields import field
 from vfioctl.render.groups import next_step
 from vfioctl.render.outlook import Outlook, outlook
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

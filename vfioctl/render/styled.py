@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import TypeAlias
 
 Piece: TypeAlias = tuple[str, str]
 """Text, and the name of its style (see `vfioctl.render.terminal.STYLES`); an empty name is plain."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from itertools import groupby
 from operator import itemgetter
-from typing import IO, TYPE_CHECKING
 
 from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.text import Text
 from rich.theme import Theme
 
+from vfioctl.typed import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import IO
 
     from vfioctl.render.styled import Line
 

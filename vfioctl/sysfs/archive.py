@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from vfioctl.errors import NotPermittedError, UsageError, VfioctlError
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs.entries import Denied, EntryError
-from vfioctl.sysfs.unpack import TreeWriter, count_members, read_manifest, unpack_tar
+from vfioctl.sysfs.manifest import read_manifest
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import IO
 
-    from vfioctl.sysfs.unpack import ByteSource
+    from vfioctl.sysfs.unpack import ByteSource, TreeWriter
 
 SAMPLE = "sample"
 """The word that names the sample host inside the package."""
@@ -80,6 +80,8 @@ def _private_folder() -> AbstractContextManager[str]:
 
 
 def _unpacked(path: str, file: IO[bytes], folder: str) -> OpenRoot:
+    from vfioctl.sysfs.unpack import TreeWriter
+
     try:
         denied = _unpack(file, TreeWriter(folder), path)
     except EntryError as error:
@@ -116,6 +118,7 @@ def _open_regular(path: str) -> IO[bytes]:
 def _unpack(file: IO[bytes], writer: TreeWriter, name: str) -> dict[str, str]:
     """Unpack by what the first bytes say, and return what the dump says could not be read."""
     from vfioctl.sysfs.dump import HEADER
+    from vfioctl.sysfs.unpack import count_members, unpack_tar
 
     head = file.read(512)
     if head.startswith(HEADER.rpartition(" ")[0].encode()):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vfioctl.model.address import PciAddress
 from vfioctl.model.device import (
     Acs,
@@ -18,6 +16,7 @@ from vfioctl.model.device import (
 from vfioctl.model.ids import is_vfio_driver
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs.classes import function_above
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

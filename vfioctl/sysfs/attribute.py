@@ -9,10 +9,10 @@ from __future__ import annotations
 import errno
 import os
 from posixpath import normpath
-from typing import TYPE_CHECKING
 
 from vfioctl.sysfs.denied import denied_error, reason_of
 from vfioctl.sysfs.folder import CheckedFolder, OpenFolder
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

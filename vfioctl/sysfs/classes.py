@@ -6,12 +6,11 @@ the function. One listing per class serves all devices, however deep the object 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vfioctl.model.address import PciAddress
 from vfioctl.model.host import MdevInstance
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

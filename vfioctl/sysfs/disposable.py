@@ -14,13 +14,14 @@ import os
 import signal
 from contextlib import suppress
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
 
 from vfioctl.model.value import NamedTuple
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from mmap import mmap
+    from typing import Any
 
     Result = tuple[Any, ...]
 

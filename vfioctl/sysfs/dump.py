@@ -17,11 +17,11 @@ Every line is printable UTF-8. Lines starting with ``#`` are comments, empty lin
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from vfioctl.errors import UsageError
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs.entries import MAX_FILE, Denied, Directory, EntryError, File, Intake, Link, complete
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

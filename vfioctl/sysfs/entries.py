@@ -7,13 +7,14 @@ a stranger, so every entry passes an `Intake` before anything of it is written.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypeAlias
 
 from vfioctl import __version__
 from vfioctl.model.value import NamedTuple
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import TypeAlias
 
 MANIFEST = "vfioctl-snapshot.json"
 """The file at a tree's top that says where it is from and what could not be read."""

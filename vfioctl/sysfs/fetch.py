@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from vfioctl.model.address import PciAddress
 from vfioctl.model.value import NamedTuple
@@ -15,9 +14,11 @@ from vfioctl.sysfs.denied import BLOCKED, BLOCKED_REASON, reason_of
 from vfioctl.sysfs.disposable import PATIENCE, gather
 from vfioctl.sysfs.groups import GroupFacts, probe_group, probe_outline
 from vfioctl.sysfs.probe import CONFIG, DRIVER_OVERRIDE, MDEV_TYPES, Probe, Unidentified, probe
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
     from vfioctl.sysfs.attribute import Files
 

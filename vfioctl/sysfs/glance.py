@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.attribute import Files
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from vfioctl.model.address import PciAddress
 from vfioctl.model.group import IommuGroup, OtherMember, ReservedRegion
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
 from vfioctl.sysfs.attribute import Attributes
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

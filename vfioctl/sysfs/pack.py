@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from vfioctl.errors import NotPermittedError, UsageError, VfioctlError
 from vfioctl.sysfs.entries import MANIFEST, Denied, Directory, EntryError, File, Link, check, complete
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -8,12 +8,12 @@ lock), nothing is listed that can be asked for, and ``driver_override``, whose r
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs.attribute import printable
 from vfioctl.sysfs.config import CONFIG_HEADER, Config, read_config
 from vfioctl.sysfs.denied import BLOCKED_REASON, reason_of
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -6,8 +6,6 @@ in :attr:`vfioctl.model.host.Host.unread`, and the rest is read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vfioctl.errors import NotPermittedError, UsageError
 from vfioctl.model.address import PciAddress
 from vfioctl.model.host import Host, Unread
@@ -21,6 +19,7 @@ from vfioctl.sysfs.groups import group_names, make_group, outline_groups
 from vfioctl.sysfs.holders import read_holders
 from vfioctl.sysfs.unbinding import mark_unbinding
 from vfioctl.sysfs.usage import Vfio, read_usage
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,20 +6,21 @@ import errno
 import os
 import stat
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
 
 from vfioctl.sysfs.attribute import Files, resolve
 from vfioctl.sysfs.denied import BLOCKED, denied_error
 from vfioctl.sysfs.entries import Denied, Directory, Entry, File, Link
 from vfioctl.sysfs.folder import CheckedFolder
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeVar
 
     from vfioctl.sysfs.attribute import Trace
     from vfioctl.sysfs.root import HostRoot
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
 # What lspci needs beside what this program reads.
 _FOR_OTHER_TOOLS = ("vendor", "device", "class", "subsystem_vendor", "subsystem_device", "irq", "modalias")

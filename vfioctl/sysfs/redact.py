@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.entries import Denied, Directory, Entry, File, Link
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -7,7 +7,6 @@ id files are kept which other tools (lspci) need to read the same tree.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.denied import BLOCKED, BLOCKED_REASON
@@ -16,6 +15,7 @@ from vfioctl.sysfs.entries import Denied, Entry, File, Link
 from vfioctl.sysfs.holders import OPEN_NODE, vm_name
 from vfioctl.sysfs.reader import read_host
 from vfioctl.sysfs.recording import RecordingFiles
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -7,12 +7,12 @@ administrator and a dead root file system.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
 from vfioctl.sysfs.classes import class_members, function_above
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

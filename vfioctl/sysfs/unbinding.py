@@ -6,9 +6,8 @@ still stands is the group's node, and on some kernels the device's own ``vfio-de
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vfioctl.model.ids import is_vfio_driver
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

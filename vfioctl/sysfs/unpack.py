@@ -7,11 +7,8 @@ ever written through one; owners, modes and times of the archive are ignored.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
 
-from vfioctl.errors import UsageError
 from vfioctl.sysfs.entries import (
-    MANIFEST,
     MAX_ENTRIES,
     MAX_FILE,
     MAX_TOTAL,
@@ -21,13 +18,21 @@ from vfioctl.sysfs.entries import (
     Intake,
     Link,
 )
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import tarfile
     from collections.abc import Iterable
-    from typing import IO
+    from typing import IO, Protocol
 
     from vfioctl.sysfs.entries import Entry
+
+    class ByteSource(Protocol):
+        """Where unpacked bytes come from: a file, or a decompressor over one."""
+
+        def read(self, size: int, /) -> bytes:
+            """Return up to so many bytes; empty at the end."""
+
 
 MAX_HEADER = 256 << 10
 """Bytes that may stand between two members: long names and extended headers."""
@@ -38,13 +43,6 @@ _BLOCK = 512
 _TYPE, _SIZE = 156, slice(124, 136)
 _ABOUT_THE_NEXT = frozenset({b"x", b"g", b"L", b"K"})  # extended headers and long names
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-
-
-class ByteSource(Protocol):
-    """Where unpacked bytes come from: a file, or a decompressor over one."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return up to so many bytes; empty at the end."""
 
 
 class TreeWriter:
@@ -234,31 +232,3 @@ def _member_path(name: str) -> str:
     while name.startswith("./"):
         name = name[2:]
     return "" if name in {"", "."} else f"/{name}"
-
-
-def read_manifest(base: str, source: str) -> dict[str, str]:
-    """Return what the tree's manifest says could not be read; a foreign recording has no manifest.
-
-    Raises UsageError for a manifest that is damaged or newer than this program.
-    """
-    try:
-        with open(os.path.join(base, MANIFEST), "rb") as file:
-            text = file.read(MAX_FILE + 1)
-    except FileNotFoundError:
-        return {}
-    import json
-
-    try:
-        document = json.loads(text)
-        known = (document["kind"], document["schema"]) == ("snapshot", 1)
-        denied = {
-            path: errno for path, errno in document["denied"].items() if path[0] == "/" and errno.isupper()
-        }
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(
-            f"{source}: its {MANIFEST} is damaged: {error}",
-            hint="save the snapshot again",
-        ) from None
-    if not known:
-        raise UsageError(f"{source}: its {MANIFEST} is of another version", hint="use a newer vfioctl")
-    return denied

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
 from vfioctl.model.ids import is_vfio_driver
 from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.model.value import NamedTuple
@@ -12,9 +10,11 @@ from vfioctl.sysfs.classes import class_members, read_framebuffers
 from vfioctl.sysfs.display import display_uses, firmware_framebuffers
 from vfioctl.sysfs.network import network_uses, read_network
 from vfioctl.sysfs.storage import read_blocks, storage_uses
+from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import TypeVar
 
     from vfioctl.model.address import PciAddress
     from vfioctl.model.host import MdevInstance
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vfioctl.sysfs.holders import Holder
     from vfioctl.sysfs.probe import Probe
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
 
 class Vfio(NamedTuple):

@@ -52,8 +52,19 @@ class Monitor:
         self.execute("device_add", driver=model, id=device_id, bus=bus, **properties)
 
     def remove(self, device_id: str) -> None:
-        """Ask for a device to be pulled; the guest's kernel decides when it is gone."""
-        self.execute("device_del", id=device_id)
+        """Ask for a device to be pulled, once its port is ready; the kernel decides when it is gone."""
+        end = time.monotonic() + ANSWER_DEADLINE
+        while True:
+            try:
+                self.execute("device_del", id=device_id)
+            except (
+                RuntimeError
+            ) as error:  # the port's indicator still blinks from the device being plugged in
+                if "guest is busy" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
 
     def has(self, device_id: str) -> bool:
         """Tell whether QEMU has a device of this id: longer than the kernel, which lets go first."""
