@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+CONSOLE_LINES: Final = 100
+"""How much of a console is shown: a panic's trace, and what led to it."""
 
 
 class Case(NamedTuple):
@@ -118,7 +121,7 @@ def failure_text(boot: Boot, console: str) -> Iterator[str]:
     if boot.trouble:
         yield f"---- {boot.name}: {boot.trouble}"
         yield "---- last lines of the guest's console"
-        yield from console.splitlines()[-40:]
+        yield from console.splitlines()[-CONSOLE_LINES:]
 
 
 def kernel_lines_of(log: str, scenario: str) -> Iterator[str]:

@@ -72,8 +72,8 @@ def test_a_failure_is_told_with_its_assertion_and_what_the_kernel_said_meanwhile
 
 def test_a_guest_in_trouble_shows_the_end_of_its_console() -> None:
     """The last words of a kernel that panicked are there and nowhere else."""
-    text = "\n".join(failure_text(LOST, "\n".join(f"line {number}" for number in range(100))))
-    assert "line 99" in text
+    text = "\n".join(failure_text(LOST, "\n".join(f"line {number}" for number in range(200))))
+    assert "line 199" in text
     assert "line 10\n" not in text
 
 
