@@ -11,7 +11,6 @@ from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.attribute import resolve
 from vfioctl.sysfs.denied import BLOCKED, BLOCKED_REASON, reason_of
-from vfioctl.sysfs.disposable import PATIENCE, gather
 from vfioctl.sysfs.groups import GroupFacts, probe_group, probe_outline
 from vfioctl.sysfs.probe import CONFIG, DRIVER_OVERRIDE, MDEV_TYPES, Probe, Unidentified, probe
 from vfioctl.typed import TYPE_CHECKING
@@ -127,6 +126,8 @@ def _read(files: Files, jobs: list[str], work: Work) -> list[Any]:
 
 def _in_processes(files: Files, jobs: list[str], work: Work, processes: int) -> list[Any]:
     """Read in child processes, which also send what a recording keeps."""
+    from vfioctl.sysfs.disposable import PATIENCE, gather
+
     results: list[Any] = []
     patience = PATIENCE if files.can_block else None
     for result in gather(

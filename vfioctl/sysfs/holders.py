@@ -8,7 +8,6 @@ import re
 from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
-from vfioctl.sysfs.disposable import gather
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -78,6 +77,8 @@ def _identify(files: Files, pid: str) -> tuple[str, str | None]:
     if not files.can_block:
         comm, command = _command(files, pid)
     else:
+        from vfioctl.sysfs.disposable import gather
+
         # Reading a command line needs the memory lock of a process that may be stuck.
         (result,) = gather([pid], lambda job: (*_command(files, job), files.drain()))
         comm, command, traces = result or ("a program that does not answer", "", [])
