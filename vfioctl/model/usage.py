@@ -24,6 +24,10 @@ class UsageKind(StrEnum):
     MDEV = "mdev"
     VM = "vm"
     PROCESS = "process"
+    GPU = "gpu"
+    """A program draws or computes with it (K35)."""
+    INPUT = "input"
+    """A keyboard or mouse is plugged in behind it."""
 
 
 class Usage(NamedTuple):
@@ -34,6 +38,8 @@ class Usage(NamedTuple):
     """The disk, interface, node or ``pid N`` it was seen on."""
     detail: str
     """What an administrator reads: ``nvme0n1p2 is mounted on /``."""
+    critical: bool = False
+    """The host itself would stop: its root, its boot files or its swap is on it."""
 
     def __str__(self) -> str:
         """Say it as it is shown."""

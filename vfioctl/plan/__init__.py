@@ -1,0 +1,1 @@
+"""What should be done: pure functions of a host and a request."""
