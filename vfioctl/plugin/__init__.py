@@ -1,0 +1,1 @@
+"""The kubelet side: device-plugin servers, one per resource, in one process."""

@@ -1,0 +1,1 @@
+"""The kubelet's protocols: message classes and stubs, generated from the .proto files beside them."""
