@@ -1,0 +1,1 @@
+"""The safety checks, by what they look at: each a generator of findings."""

@@ -1,0 +1,93 @@
+"""Which driver a device is given to: names as modules and drivers spell them, and variant drivers."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from vfioctl.model.ids import is_vfio_driver
+from vfioctl.model.value import NamedTuple
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vfioctl.model.device import PciDevice
+    from vfioctl.model.drivers import DriverCatalog
+
+AUTO = "auto"
+VFIO_PCI = "vfio-pci"
+TYPE1 = "vfio_iommu_type1"
+"""The module that VFIO_SET_IOMMU needs and that vfio-pci does not load (K25)."""
+
+# Drivers whose name is not that of their module; all others of the kernel's tree are named alike (K6).
+_NAMED_OTHERWISE = {"vfio_pci": "vfio-pci", "xe_vfio_pci": "xe-vfio-pci", "pci_stub": "pci-stub"}
+
+
+class Choice(NamedTuple):
+    """A driver for a device."""
+
+    driver: str
+    module: str | None
+    """What must be loaded first; None: the driver is there."""
+    reason: str | None
+    """Why it was chosen, where that is worth saying."""
+    missing: str | None
+    """Why it cannot be had on this host."""
+
+
+def choose(catalog: DriverCatalog, device: PciDevice, wanted: str | None) -> Choice:
+    """Choose the driver for a device: what was asked for, else the variant made for it, else vfio-pci."""
+    if wanted not in {None, AUTO}:
+        return find(catalog, str(wanted))
+    for module in variants(catalog, device):
+        choice = find(catalog, module)
+        if choice.missing is None:
+            return choice._replace(reason=f"{choice.driver} is made for this model")
+    return find(catalog, VFIO_PCI)
+
+
+def variants(catalog: DriverCatalog, device: PciDevice) -> tuple[str, ...]:
+    """Return the modules made for a device, the one with the fewest wildcards first (K52)."""
+    text = modalias(device)
+    found = [alias for alias in catalog.vfio_aliases if fnmatchcase(text, alias.pattern)]
+    found.sort(key=lambda alias: (alias.pattern.count("*"), alias.module))
+    return tuple(dict.fromkeys(_spelled(alias.module) for alias in found))
+
+
+def modalias(device: PciDevice) -> str:
+    """Return what the kernel matches aliases with, without the bus in front."""
+    vendor, model = device.subsystem_vendor_id or 0, device.subsystem_device_id or 0
+    code = device.class_code
+    return (
+        f"v{device.vendor_id:08X}d{device.device_id:08X}sv{vendor:08X}sd{model:08X}"
+        f"bc{code >> 16:02X}sc{code >> 8 & 0xFF:02X}i{code & 0xFF:02X}"
+    )
+
+
+def find(catalog: DriverCatalog, name: str) -> Choice:
+    """Find a driver by its own name or its module's, dashes and underscores alike (K6)."""
+    wanted = _spelled(name)
+    for driver in sorted(catalog.registered):
+        if _spelled(driver) == wanted:
+            return Choice(driver, None, None, None)
+    for module, driver in catalog.loaded:
+        if _spelled(module) == wanted:
+            return Choice(driver, None, None, None)
+    driver = _NAMED_OTHERWISE.get(wanted, wanted)
+    if can_load(catalog, wanted):
+        return Choice(driver, wanted, None, None)
+    return Choice(driver, wanted, None, _why_missing(catalog, name))
+
+
+def can_load(catalog: DriverCatalog, module: str) -> bool:
+    """Tell whether modprobe would find a module; where the lists could not be read, it may try."""
+    return module in catalog.present or catalog.loadable is None or module in catalog.loadable
+
+
+def _why_missing(catalog: DriverCatalog, name: str) -> str:
+    if is_vfio_driver(name):
+        return f"this kernel has no driver {name}, neither built in nor as a module"
+    near = sorted(driver for driver in catalog.registered if driver.startswith(name[:3]))
+    return f"there is no PCI driver {name}" + (f" (there is {', '.join(near)})" if near else "")
+
+
+def _spelled(name: str) -> str:
+    return name.replace("-", "_")

@@ -1,0 +1,67 @@
+"""How far a change reaches: groups and companions, and which devices must move together."""
+
+from __future__ import annotations
+
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from vfioctl.model.address import PciAddress
+    from vfioctl.model.binding import Move
+    from vfioctl.model.device import PciDevice
+    from vfioctl.model.host import Host
+
+
+def reach(host: Host, devices: Iterable[PciAddress]) -> tuple[PciDevice, ...]:
+    """Return the devices with all that shares a group with them or is tied to them by a link (K50)."""
+    found: dict[PciAddress, PciDevice] = {}
+    waiting = list(devices)
+    while waiting:
+        device = host.by_address.get(waiting.pop())
+        if device is None or device.address in found:
+            continue
+        found[device.address] = device
+        group = host.group_of(device)
+        if group is not None:
+            waiting.extend(group.members)
+        if not device.is_bridge:
+            waiting.extend(device.companions)
+    return tuple(found[address] for address in sorted(found))
+
+
+def units(host: Host, moves: Sequence[Move]) -> tuple[tuple[Move, ...], ...]:
+    """Part moves into those that must go together: of one group, one slot (K60), or tied by a link."""
+    by_address = {move.address: move for move in moves}
+    left = dict(by_address)
+    parts = []
+    while left:
+        waiting = [min(left)]
+        part: list[Move] = []
+        while waiting:
+            address = waiting.pop()
+            move = left.pop(address, None)
+            if move is not None:
+                part.append(move)
+                waiting.extend(near for near in _near(host, address) if near in left)
+        parts.append(tuple(sorted(part, key=lambda move: move.address)))
+    return tuple(parts)
+
+
+def _near(host: Host, address: PciAddress) -> Iterator[PciAddress]:
+    device = host.by_address.get(address)
+    if device is None:
+        return
+    group = host.group_of(device)
+    if group is not None:
+        yield from group.members
+    yield from device.companions
+    # Virtual functions fill the slots of a bus by number alone; they have nothing to do with each other.
+    if device.sriov is None:
+        yield from (neighbour.address for neighbour in host.same_slot(device) if neighbour.sriov is None)
+
+
+def groups_of(host: Host, devices: Iterable[PciAddress]) -> tuple[int, ...]:
+    """Return the numbers of the groups that the devices are in."""
+    found = (host.by_address[address].iommu_group for address in devices if address in host.by_address)
+    return tuple(sorted({number for number in found if number is not None}))
