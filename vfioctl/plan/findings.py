@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from vfioctl.model.ids import is_vfio_driver
 from vfioctl.model.value import NamedTuple
+from vfioctl.plan.foresee import lost_with
 from vfioctl.plan.plan import Finding, Severity
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from vfioctl.model.binding import Move
     from vfioctl.model.device import PciDevice
     from vfioctl.model.host import Host
@@ -16,16 +20,20 @@ if TYPE_CHECKING:
 FORCEABLE = ("storage", "storage-root", "net", "ssh", "console", "gpu-busy", "input", "mdev")
 """Checks that ``--force`` lifts; those of running machines and of what the host cannot do have none."""
 
+_FEW = 8
+
 
 class Case(NamedTuple):
     """What the checks look at."""
 
+    command: str
+    """``bind``, ``unbind`` or ``recover``."""
     host: Host
     situation: Situation
     request: Request
     moves: tuple[Move, ...]
-    for_vfio: bool
-    """The devices go to VFIO: then the IOMMU, the group and the device itself must allow it."""
+    barred: tuple[PciDevice, ...] = ()
+    """Devices that would have to move and cannot: there are no steps for them."""
 
     @property
     def moving(self) -> tuple[PciDevice, ...]:
@@ -33,45 +41,78 @@ class Case(NamedTuple):
         return tuple(self.host.by_address[move.address] for move in self.moves)
 
     @property
-    def losing(self) -> tuple[PciDevice, ...]:
-        """Those that would leave a driver of the host's."""
+    def for_vfio(self) -> tuple[PciDevice, ...]:
+        """Those that would come to a VFIO driver."""
         return tuple(
-            device
-            for device in self.moving
-            if device.driver is not None and not device.on_vfio and not device.is_bridge
+            self.host.by_address[move.address] for move in self.moves if is_vfio_driver(move.goal.driver)
         )
 
+    @property
+    def losing(self) -> tuple[PciDevice, ...]:
+        """What would leave a driver of the host's, and what vanishes with it."""
+        leaving = (move.address for move in self.moves if _leaves_host(move))
+        return tuple(device for device in lost_with(self.host, leaving) if not device.is_bridge)
 
-def gather(case: Case) -> tuple[Finding, ...]:
-    """Run every check; refusals first, then by address."""
-    from vfioctl.plan.checks import display, host, network, storage, vfio
+    def asking(self, *options: str) -> str:
+        """Return the command as it was typed, with more options."""
+        request = self.request
+        words = ["vfioctl", self.command]
+        words += ["--device-only"] if request.device_only else []
+        words += ["--release-shpchp"] if request.release_shpchp else []
+        words += ["--driver", request.driver] if request.driver is not None else []
+        words += [word for check in sorted(request.force) for word in ("--force", check)]
+        words += options
+        named = [str(address) for address in request.devices]
+        return " ".join((*words, *(named if len(named) <= _FEW else [*named[:_FEW], "..."])))
 
-    found = [
-        _forced(case, finding)
-        for check in (
-            host.cannot,
-            vfio.held,
-            vfio.mediated,
-            vfio.viability,
-            storage.storage,
-            network.network,
-            network.ssh,
-            display.console,
-            display.gpu_busy,
-            display.input_devices,
-            host.unknown,
-        )
-        for finding in check(case)
-    ]
+
+def _leaves_host(move: Move) -> bool:
+    driver = move.before.driver
+    return (
+        driver is not None
+        and not is_vfio_driver(driver)
+        and (move.kernel_decides or move.goal.driver != driver)
+    )
+
+
+def gather(case: Case, *, recovering: bool = False) -> tuple[Finding, ...]:
+    """Run every check; refusals first, then in the order of the checks.
+
+    What is ``recovering`` goes where it has been already: that the host and the groups allow it is known.
+    """
+    from vfioctl.plan.checks import display, host, network, storage, usb, vfio
+
+    able: tuple[Callable[[Case], Iterator[Finding]], ...] = (host.cannot, vfio.viability, usb.companions)
+    checks = (
+        *(() if recovering else able),
+        vfio.held,
+        vfio.mediated,
+        storage.storage,
+        network.network,
+        network.ssh,
+        display.console,
+        display.gpu_busy,
+        display.input_devices,
+        vfio.token,
+        host.unknown,
+    )
+    return ordered(_forced(case, finding) for check in checks for finding in check(case))
+
+
+def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings, each once, the gravest first."""
     order = list(Severity)
-    return tuple(sorted(dict.fromkeys(found), key=lambda one: order.index(one.severity)))
+    return tuple(sorted(dict.fromkeys(findings), key=lambda one: order.index(one.severity)))
 
 
 def _forced(case: Case, finding: Finding) -> Finding:
-    lifted = finding.check in case.request.force and finding.check in FORCEABLE
-    if not lifted or finding.severity is not Severity.REFUSE:
+    if finding.severity is not Severity.REFUSE or finding.check not in FORCEABLE:
         return finding
-    return finding._replace(severity=Severity.WARN, hint="lifted by --force")
+    if finding.check in case.request.force:
+        return finding._replace(severity=Severity.WARN)
+    if case.command == "recover":  # it has no --force: what was begun with one can be begun anew
+        return finding
+    return finding._replace(hint=f"{finding.hint}; if you mean it: {case.asking('--force', finding.check)}")
 
 
 def refuse(check: str, device: PciDevice, message: str, hint: str) -> Finding:

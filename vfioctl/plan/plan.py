@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from vfioctl.model.ids import is_vfio_driver
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from vfioctl.model.address import PciAddress
     from vfioctl.model.binding import Move
     from vfioctl.plan.steps import LoadModule, Step
+
+AUTO = "auto"
+"""Instead of a driver's name: the best of VFIO's."""
 
 HOST_CANNOT = frozenset({"host-cannot", "vfs"})
 """Checks that speak of what this host cannot do at all (exit code 5)."""
@@ -47,6 +51,11 @@ class Request(NamedTuple):
     gid: int | None = None
     mode: int | None = None
     force: frozenset[str] = frozenset()
+
+    @property
+    def for_vfio(self) -> bool:
+        """Whether the driver that was asked for is VFIO's, as it is where none was."""
+        return self.driver in {None, AUTO} or is_vfio_driver(self.driver)
 
 
 class Unit(NamedTuple):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from vfioctl.model.binding import Binding, Move
-from vfioctl.plan.drivers import can_load, find
-from vfioctl.plan.plan import Finding, Plan, Severity, Unit
-from vfioctl.plan.steps import LoadModule
+from vfioctl.model.ids import is_vfio_driver
+from vfioctl.model.situation import Situation
+from vfioctl.plan.drivers import find, loads
+from vfioctl.plan.findings import Case, gather, ordered
+from vfioctl.plan.plan import Finding, Plan, Request, Severity, Unit
 from vfioctl.plan.transition import transition
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
+    from vfioctl.model.device import PciDevice
     from vfioctl.model.drivers import DriverCatalog
     from vfioctl.model.host import Host
     from vfioctl.plan.steps import OwnNode
@@ -24,25 +27,29 @@ def plan_recover(
     """Plan to bring every device of a run to where it was, or with ``finish`` to where it was to go.
 
     A run whose devices have all arrived is done: there is nothing to undo then. After another boot the
-    drivers have been given out anew, and nothing is left of the run.
+    drivers have been given out anew, and nothing is left of the run. What has come to use since is checked
+    as for any other change: a VM may have been started, a disk mounted.
     """
-    addresses = tuple(move.address for moves in unfinished.units for move in moves)
+    planned = tuple(move for moves in unfinished.units for move in moves)
+    addresses = tuple(move.address for move in planned)
     if boot_id is not None and boot_id != unfinished.boot_id:
         text = f"the machine was booted since this {unfinished.command}; drivers were given out anew"
         note = Finding("journal", Severity.NOTE, None, text, "see where the devices are: vfioctl scan")
         return Plan("recover", addresses, addresses, findings=(note,))
-    moves = [move for part in unfinished.units for move in part]
-    onward = finish or all(_arrived(host, move) for move in moves)
-    made = []
-    for part in unfinished.units:
-        now = tuple(move for one in part if (move := _from_here(host, one, onward=onward)) is not None)
-        if now or (onward and unfinished.nodes):
-            nodes = _nodes(unfinished, part, host) if onward else ()
-            if now or nodes:
-                made.append(Unit(now, (*transition(now), *nodes)))
-    findings = tuple(_findings(host, moves))
-    drivers = (move.goal.driver for unit in made for move in unit.moves)
-    return Plan("recover", addresses, addresses, tuple(_modules(catalog, drivers)), tuple(made), findings)
+    onward = finish or all(_arrived(host, move) for move in planned)
+    units = tuple(_units(host, unfinished, onward=onward))
+    moves = tuple(move for unit in units for move in unit.moves)
+    case = Case("recover", host, Situation(), Request(addresses), moves, tuple(_blocked(host, planned)))
+    drivers = [move.goal.driver for move in moves if move.goal.driver is not None]
+    choices = [find(catalog, driver) for driver in drivers]
+    return Plan(
+        "recover",
+        addresses,
+        addresses,
+        tuple(loads(choice for choice in choices if choice.missing is None)),
+        units,
+        ordered((*gather(case, recovering=True), *_absent(host, planned))),
+    )
 
 
 def _arrived(host: Host, move: Move) -> bool:
@@ -52,52 +59,52 @@ def _arrived(host: Host, move: Move) -> bool:
     if device.unbinding:
         return False
     if move.kernel_decides:
-        moved_on = device.driver != move.before.driver and device.driver is not None
-        return moved_on and device.driver_override == move.goal.override
+        # Without a driver it may wait to be probed, or there is none for it.
+        on_its_way = device.driver is None or is_vfio_driver(device.driver)
+        return not on_its_way and device.driver_override == move.goal.override
     return Binding(device.driver, device.driver_override) == move.goal
+
+
+def _units(host: Host, unfinished: Unfinished, *, onward: bool) -> Iterator[Unit]:
+    """Yield the rest of each unit, or its way back; none where there is nothing to do."""
+    for part in unfinished.units:
+        moves = tuple(move for one in part if (move := _from_here(host, one, onward=onward)) is not None)
+        nodes = tuple(_nodes(unfinished, part)) if onward else ()
+        if moves or nodes:
+            yield Unit(moves, (*transition(moves), *nodes))
 
 
 def _from_here(host: Host, move: Move, *, onward: bool) -> Move | None:
     """Return the rest of a move from where the device is now; None where there is none."""
     device = host.by_address.get(move.address)
-    # A write to a device whose unbind is blocked would hang as well (K55).
-    if device is None or device.unbinding or (onward and _arrived(host, move)):
+    if device is None or device.unbinding:
         return None
     now = Binding(device.driver, device.driver_override)
-    goal = move.goal if onward else move.before
-    decides = onward and move.kernel_decides
-    return None if now == goal and not decides else Move(move.address, now, goal, decides)
+    if not onward:
+        return None if now == move.before else Move(move.address, now, move.before)
+    if _arrived(host, move):
+        return None
+    if move.kernel_decides and device.driver is not None and not is_vfio_driver(device.driver):
+        return Move(move.address, now, Binding(device.driver, move.goal.override))
+    return move._replace(before=now)
 
 
-def _nodes(unfinished: Unfinished, part: tuple[Move, ...], host: Host) -> tuple[OwnNode, ...]:
-    mine = {move.address for move in part if move.address in host.by_address}
-    return tuple(node for node in unfinished.nodes if mine.intersection(node.members))
+def _nodes(unfinished: Unfinished, part: Sequence[Move]) -> Iterator[OwnNode]:
+    mine = {move.address for move in part}
+    for node in unfinished.nodes:
+        if not mine.isdisjoint(node.members):
+            yield node
 
 
-def _findings(host: Host, moves: Iterable[Move]) -> Iterator[Finding]:
-    for move in moves:
+def _blocked(host: Host, planned: Sequence[Move]) -> Iterator[PciDevice]:
+    for move in planned:
         device = host.by_address.get(move.address)
-        if device is None:
-            yield Finding(
-                "journal",
-                Severity.WARN,
-                move.address,
-                "it is not there any more; it is left out",
-                "if it should be: vfioctl scan",
-            )
-        elif device.unbinding:
-            holders = "; ".join(usage.detail for usage in device.usage if usage.kind in {"vm", "process"})
-            yield Finding(
-                "vm",
-                Severity.WARN,
-                move.address,
-                "an unbind of it is still blocked" + (f": {holders}" if holders else ""),
-                "end the program that holds it, then: vfioctl recover",
-            )
+        if device is not None and device.unbinding:
+            yield device
 
 
-def _modules(catalog: DriverCatalog, drivers: Iterable[str | None]) -> Iterator[LoadModule]:
-    for driver in dict.fromkeys(drivers):
-        module = find(catalog, driver).module if driver is not None else None
-        if module is not None and can_load(catalog, module):
-            yield LoadModule(module)
+def _absent(host: Host, planned: Sequence[Move]) -> Iterator[Finding]:
+    for move in planned:
+        if move.address not in host.by_address:
+            text = "it is not there any more, and is left out"
+            yield Finding("journal", Severity.WARN, move.address, text, "see which there are: vfioctl scan")

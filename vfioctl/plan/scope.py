@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vfioctl.errors import NotFoundError
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,28 @@ if TYPE_CHECKING:
     from vfioctl.model.binding import Move
     from vfioctl.model.device import PciDevice
     from vfioctl.model.host import Host
+    from vfioctl.plan.plan import Request
+
+RELEASABLE = "shpchp"
+"""The one bridge driver that may be taken off to free a group (K19)."""
+
+EHCI = 0x0C0320
+"""The class code of a USB 2 controller."""
+_SLOW_USB = frozenset({0x0C0300, 0x0C0310})
+"""UHCI and OHCI."""
+
+
+def named(host: Host, request: Request) -> tuple[PciDevice, ...]:
+    """Return the devices that were asked for, in order.
+
+    Raises:
+        NotFoundError: one of them is not there.
+
+    """
+    for address in request.devices:
+        if address not in host.by_address:
+            raise NotFoundError(f"there is no device {address}", hint="see which there are: vfioctl scan")
+    return tuple(host.by_address[address] for address in sorted(set(request.devices)))
 
 
 def reach(host: Host, devices: Iterable[PciAddress]) -> tuple[PciDevice, ...]:
@@ -26,8 +49,25 @@ def reach(host: Host, devices: Iterable[PciAddress]) -> tuple[PciDevice, ...]:
         if group is not None:
             waiting.extend(group.members)
         if not device.is_bridge:
-            waiting.extend(device.companions)
+            waiting.extend(companions(host, device))
     return tuple(found[address] for address in sorted(found))
+
+
+def companions(host: Host, device: PciDevice) -> tuple[PciAddress, ...]:
+    """Return what a device is tied to: by a link (K50), or as USB controllers are that share ports (K60)."""
+    usb = usb_companions(host, device)
+    return (*device.companions, *(one.address for one in usb if one.address not in device.companions))
+
+
+def usb_companions(host: Host, device: PciDevice) -> tuple[PciDevice, ...]:
+    """Return the controllers of the same slot that share their ports with a USB controller.
+
+    An EHCI controller hands slow devices to the UHCI or OHCI functions beside it.
+    """
+    if device.class_code not in _SLOW_USB | {EHCI}:
+        return ()
+    others = _SLOW_USB if device.class_code == EHCI else {EHCI}
+    return tuple(one for one in host.same_slot(device) if one.class_code in others)
 
 
 def units(host: Host, moves: Sequence[Move]) -> tuple[tuple[Move, ...], ...]:
@@ -55,7 +95,7 @@ def _near(host: Host, address: PciAddress) -> Iterator[PciAddress]:
     group = host.group_of(device)
     if group is not None:
         yield from group.members
-    yield from device.companions
+    yield from companions(host, device)
     # Virtual functions fill the slots of a bus by number alone; they have nothing to do with each other.
     if device.sriov is None:
         yield from (neighbour.address for neighbour in host.same_slot(device) if neighbour.sriov is None)

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from vfioctl.model.usage import UsageKind
 from vfioctl.plan.findings import refuse, warn
+from vfioctl.plan.plan import Finding, Severity
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vfioctl.plan.findings import Case
-    from vfioctl.plan.plan import Finding
-
-_MINOR = {UsageKind.ADDRESS, UsageKind.UPPER}
 
 
 def network(case: Case) -> Iterator[Finding]:
-    """Refuse an interface with a default route or a master; warn of one with an address."""
+    """Refuse an interface with a default route or a master; warn of what else is built on it."""
     for device in case.losing:
         for usage in device.usage:
-            if usage.kind is UsageKind.ROUTE:
-                hint = f"give the route to another interface first; see: ip route show dev {usage.subject}"
-                yield refuse("net", device, usage.detail, hint)
-            elif usage.kind is UsageKind.MASTER:
-                hint = f"take it out first: ip link set {usage.subject} nomaster"
-                yield refuse("net", device, usage.detail, hint)
-            elif usage.kind in _MINOR:
-                hint = f"the host loses it; see: ip addr show {usage.subject}"
-                yield warn("net", device, usage.detail, hint)
+            name = usage.subject
+            match usage.kind:
+                case UsageKind.ROUTE:
+                    hint = f"give the route to another interface first; see: ip route show dev {name}"
+                    yield refuse("net", device, usage.detail, hint)
+                case UsageKind.MASTER:
+                    hint = f"take it out first: ip link set {name} nomaster"
+                    yield refuse("net", device, usage.detail, hint)
+                case UsageKind.ADDRESS | UsageKind.UPPER:
+                    hint = f"the host loses it; see: ip addr show {name}"
+                    yield warn("net", device, usage.detail, hint)
+                case UsageKind.INTERFACE:
+                    hint = f"the host loses it; see: ip link show {name}"
+                    yield Finding("net", Severity.NOTE, device.address, usage.detail, hint)
+                case _:
+                    pass
 
 
 def ssh(case: Case) -> Iterator[Finding]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from vfioctl.model.device import VirtualFunction
 from vfioctl.model.usage import UsageKind
 from vfioctl.model.viability import assess
 from vfioctl.plan.findings import refuse
 from vfioctl.plan.foresee import after
 from vfioctl.plan.plan import Finding, Severity
-from vfioctl.plan.scope import groups_of
+from vfioctl.plan.scope import RELEASABLE, groups_of
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,43 +16,49 @@ if TYPE_CHECKING:
 
     from vfioctl.model.device import PciDevice
     from vfioctl.model.group import IommuGroup
+    from vfioctl.model.host import Host
+    from vfioctl.model.usage import Usage
     from vfioctl.model.viability import Blocker
     from vfioctl.plan.findings import Case
 
-RELEASABLE = "shpchp"
 _HOLDING = frozenset({UsageKind.VM, UsageKind.PROCESS})
 
 
 def held(case: Case) -> Iterator[Finding]:
     """Refuse while somebody has the device or a sibling of its group open (K21, K33, K57)."""
-    seen = set()
-    for device in case.moving:
-        group = case.host.group_of(device)
-        members = case.host.members(group) if group is not None else (device,)
+    devices = tuple(dict.fromkeys((*case.barred, *case.moving)))
+    for device in devices:
+        holders = tuple(_holders(case.host, device))
         if device.unbinding:
-            yield refuse(
-                "vm",
-                device,
-                "an unbind of it is blocked: " + ("; ".join(_holders(device)) or "its holder is unknown"),
-                "end the program that holds it; then look again: vfioctl scan",
-            )
-        for member in members:
-            for usage in member.usage:
-                if usage.kind not in _HOLDING or (group, usage) in seen:
-                    continue
-                seen.add((group, usage))
-                whose = "" if member is device else f" (with its sibling {member.address})"
-                yield refuse("vm", device, usage.detail + whose, _how_to_end(usage.kind, usage.subject))
+            who = "; ".join(usage.detail for _, usage in holders) or "by whom is not known"
+            hint = next((_how_to_end(usage) for _, usage in holders), "see who has it open: lsof /dev/vfio/*")
+            yield refuse("vm", device, f"an unbind of it is blocked: {who}", f"{hint}; then: vfioctl scan")
+            continue
+        if device in case.barred:
+            continue
+        for member, usage in holders:
+            whose = "" if member is device else f" (through its sibling {member.address})"
+            yield refuse("vm", device, usage.detail + whose, _how_to_end(usage))
 
 
-def _holders(device: PciDevice) -> Iterator[str]:
-    return (usage.detail for usage in device.usage if usage.kind in _HOLDING)
+def _holders(host: Host, device: PciDevice) -> Iterator[tuple[PciDevice, Usage]]:
+    """Yield who has a device open, or a sibling, and through which; each once."""
+    group = host.group_of(device)
+    siblings = host.members(group) if group is not None else ()
+    seen = set()
+    for member in (device, *(one for one in siblings if one is not device)):
+        for usage in member.usage:
+            if usage.kind in _HOLDING and usage not in seen:
+                seen.add(usage)
+                yield member, usage
 
 
-def _how_to_end(kind: UsageKind, subject: str) -> str:
-    if kind is UsageKind.VM:
-        return "shut the virtual machine down, or detach the device from it; then try again"
-    return f"end {subject}, then try again: the kernel would wait for it without end"
+def _how_to_end(usage: Usage) -> str:
+    if usage.kind is UsageKind.VM:
+        # The sentence is such as: VM win11 (qemu-system-x86, pid 2718) has /dev/vfio/2 open
+        name = usage.detail.removeprefix("VM ").rpartition(f", {usage.subject})")[0].rpartition(" (")[0]
+        return f"shut the virtual machine down: virsh shutdown {name or 'VM'}"
+    return f"end the program: kill {usage.subject.removeprefix('pid ')}"
 
 
 def mediated(case: Case) -> Iterator[Finding]:
@@ -63,23 +70,35 @@ def mediated(case: Case) -> Iterator[Finding]:
                 yield refuse("mdev", device, usage.detail, hint)
 
 
+def token(case: Case) -> Iterator[Finding]:
+    """Note the virtual functions that take a token to be opened, since VFIO has their parent (K39)."""
+    for device in case.for_vfio:
+        if not isinstance(device.sriov, VirtualFunction):
+            continue
+        parent = case.host.by_address.get(device.sriov.physical_function)
+        if parent is not None and parent.on_vfio:
+            text = (
+                f"its physical function {parent.address} is on {parent.driver}: opening it takes a VF token"
+            )
+            hint = "give the same one to both: QEMU -device vfio-pci,vf-token=UUID"
+            yield Finding("vfs", Severity.NOTE, device.address, text, hint)
+
+
 def viability(case: Case) -> Iterator[Finding]:
     """Say whether the groups would be viable; a bind that does not make them so is refused (K18-K20)."""
-    if not case.for_vfio:
-        return
     then = after(case.host, case.moves)
-    for number in groups_of(case.host, (move.address for move in case.moves)):
+    for number in groups_of(case.host, (device.address for device in case.for_vfio)):
         group = then.by_group.get(number)
         if group is None:
             continue
         judged = assess(then, group)
-        if judged.viable is True:
-            continue
-        device = next(one for one in case.moving if one.iommu_group == number)
+        device = next(one for one in case.for_vfio if one.iommu_group == number)
         if judged.viable is None:
             yield from _doubts(device, group, judged.blockers)
-        else:
+        elif not judged.viable:
             yield from _not_viable(case, device, group, judged.blockers)
+    if case.command == "unbind" and case.request.device_only:
+        yield from _left_behind(case, then)
 
 
 def _doubts(device: PciDevice, group: IommuGroup, blockers: tuple[Blocker, ...]) -> Iterator[Finding]:
@@ -92,20 +111,32 @@ def _doubts(device: PciDevice, group: IommuGroup, blockers: tuple[Blocker, ...])
 def _not_viable(
     case: Case, device: PciDevice, group: IommuGroup, blockers: tuple[Blocker, ...]
 ) -> Iterator[Finding]:
-    only = case.request.device_only
+    # What is refused for a reason of its own needs no other.
+    barred = {str(one.address) for one in case.barred}
     for blocker in blockers:
         text = f"group {group.id} will not be viable: {blocker.name}: {blocker.reason}"
-        releasable = blocker.driver == RELEASABLE and _is_bridge(case, blocker)
-        if only:
+        if case.request.device_only:
             hint = f"no virtual machine can use it like this; see: vfioctl groups group:{group.id}"
             yield Finding("viability", Severity.WARN, device.address, text, hint)
-        elif releasable:
-            hint = f"take it off as well: vfioctl bind --release-shpchp {case.request.devices[0]}"
+        elif blocker.driver == RELEASABLE and _is_bridge(case.host, blocker):
+            hint = f"release the bridge as well: {case.asking('--release-shpchp')}"
             yield refuse(RELEASABLE, device, text, hint)
-        else:
-            hint = f"see: vfioctl groups group:{group.id}; to bind it all the same: --device-only"
+        elif blocker.name not in barred:
+            hint = f"to bind it all the same, for no virtual machine: {case.asking('--device-only')}"
             yield refuse("host-cannot", device, text, hint)
 
 
-def _is_bridge(case: Case, blocker: Blocker) -> bool:
-    return any(str(device.address) == blocker.name and device.is_bridge for device in case.host.devices)
+def _is_bridge(host: Host, blocker: Blocker) -> bool:
+    return any(device.is_bridge and str(device.address) == blocker.name for device in host.devices)
+
+
+def _left_behind(case: Case, then: Host) -> Iterator[Finding]:
+    """Warn of siblings that stay on VFIO and are of no use there (K20)."""
+    for device in case.moving:
+        group = then.group_of(device)
+        left = [] if group is None else [one for one in then.members(group) if one.on_vfio]
+        if left and device.on_vfio:
+            names = " ".join(str(one.address) for one in left)
+            text = f"no virtual machine can have the rest of its group ({names}) while the host has this one"
+            hint = f"give them back as well: vfioctl unbind {device.address} {names}"
+            yield Finding("viability", Severity.WARN, device.address, text, hint)

@@ -1,0 +1,76 @@
+"""The way to the kernel is opened, and looked down before anything is written."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from errno import EACCES, EPERM, EROFS, ETIMEDOUT
+
+from vfioctl.apply.lanes import OverdueError, Within, run_scripts
+from vfioctl.apply.port import Answer, OpenToWrite, ReadText
+from vfioctl.apply.standing import PATIENCE
+from vfioctl.errors import NotPermittedError, VfioctlError
+from vfioctl.sysfs import root as paths
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vfioctl.apply.lanes import Script
+    from vfioctl.apply.port import Port
+
+_PROBE = f"{paths.PCI_BUS}/drivers_probe"
+
+
+@contextmanager
+def opened(port: Port | None, state: str) -> Iterator[Port]:
+    """Open the port to the running kernel, unless there is one already; it is closed in the end."""
+    if port is None:
+        from vfioctl.apply.crew import Crew
+
+        port = Crew(state)
+    try:
+        yield port
+    finally:
+        port.close()
+
+
+def check_writable(port: Port) -> None:
+    """Make sure that sysfs can be written, by opening what every change could need.
+
+    Raises:
+        NotPermittedError: it cannot.
+
+    """
+    (may,) = run_scripts(port, [_ask(OpenToWrite(_PROBE))])
+    if may.errno in {EACCES, EPERM, EROFS}:
+        how = "is read-only, as in a container" if may.errno == EROFS else "may not be written"
+        raise NotPermittedError(
+            f"{_PROBE} {how}", hint="run it as root, on the host itself and not in a container"
+        )
+
+
+def read_boot_id(port: Port) -> str:
+    """Read which boot this is.
+
+    Raises:
+        VfioctlError: it cannot be told; what a journal says could then be of any.
+
+    """
+    boot_id = read_texts(port, [paths.BOOT_ID])[0]
+    if not boot_id:
+        raise VfioctlError(f"cannot read {paths.BOOT_ID}", hint="see whether /proc is mounted")
+    return boot_id
+
+
+def read_texts(port: Port, texts: Sequence[str]) -> list[str | None]:
+    """Read attributes, in their order; None for what cannot be read."""
+    answers = run_scripts(port, [_ask(ReadText(path)) for path in texts])
+    return [answer.text if answer.errno is None else None for answer in answers]
+
+
+def _ask(command: OpenToWrite | ReadText) -> Script[Answer]:
+    yield Within(PATIENCE)
+    try:
+        return (yield command)
+    except OverdueError:
+        return Answer(ETIMEDOUT, "no answer")

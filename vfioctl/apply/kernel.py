@@ -1,0 +1,175 @@
+"""The effects themselves, carried out where they may block: in a writing process."""
+
+from __future__ import annotations
+
+import errno
+import os
+from time import monotonic, sleep
+from typing import assert_never
+
+from vfioctl.apply.port import (
+    Answer,
+    AwaitNodes,
+    Look,
+    Modprobe,
+    OpenToWrite,
+    ReadLink,
+    ReadOwner,
+    ReadText,
+    SetOwner,
+    Write,
+)
+from vfioctl.model.value import NamedTuple
+from vfioctl.sysfs import root as paths
+from vfioctl.sysfs.attribute import printable
+from vfioctl.sysfs.root import HostRoot
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vfioctl.apply.port import Command
+
+_PAGE = 4096
+_MOST_TEXT = 2000
+_LOOK = 0.01
+_UNCHANGED = -1
+
+
+class Kernel(NamedTuple):
+    """Carries out commands below a root; for anything but a test that is ``/``."""
+
+    root: HostRoot = HostRoot()
+
+    def perform(self, command: Command) -> Answer:
+        """Do it and keep the errno."""
+        try:
+            return Answer(text=self._do(command))
+        except OSError as error:
+            return Answer(error.errno or errno.EIO, error.strerror or "")
+        except _ModprobeError as error:
+            return Answer(errno.EIO, str(error))
+
+    def _do(self, command: Command) -> str:
+        text = ""
+        match command:
+            case Write(path, content):
+                _write(self.root.local(path), content.encode())
+            case ReadLink(path):
+                text = os.readlink(self.root.local(path)).rsplit("/", 1)[-1]
+            case ReadText(path):
+                text = _read(self.root.local(path))
+            case Look(path):
+                os.stat(self.root.local(path))
+            case OpenToWrite(path):
+                os.close(os.open(self.root.local(path), os.O_WRONLY | os.O_CLOEXEC))
+            case Modprobe(module):
+                _modprobe(module)
+            case AwaitNodes():
+                text = _await_nodes(self.root, command)
+            case ReadOwner(path):
+                found = os.stat(self.root.local(path))
+                text = f"{found.st_uid} {found.st_gid} {found.st_mode & 0o7777:04o}"
+            case SetOwner(path, uid, gid, mode):
+                _set_owner(self.root.local(path), uid, gid, mode)
+            case _:
+                assert_never(command)
+        return text
+
+
+def _write(path: str, content: bytes) -> None:
+    # Neither created nor truncated: what is not there is an answer. One write, or the kernel would take
+    # the parts for several requests.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        if os.write(descriptor, content) != len(content):
+            raise OSError(errno.EIO, "written in part only")
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: str) -> str:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        return printable(os.read(descriptor, _PAGE))
+    finally:
+        os.close(descriptor)
+
+
+class _ModprobeError(Exception):
+    """modprobe said no."""
+
+
+def _modprobe(module: str) -> None:
+    import subprocess
+
+    try:
+        ended = subprocess.run(
+            ["modprobe", "--", module],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=_environment(),
+            check=False,
+        )
+    except FileNotFoundError:
+        raise _ModprobeError("there is no modprobe on the PATH") from None
+    if ended.returncode != 0:
+        said = (ended.stderr or ended.stdout).decode("utf-8", "backslashreplace").strip()
+        raise _ModprobeError(said[:_MOST_TEXT] or f"modprobe ended with {ended.returncode}")
+
+
+def _await_nodes(root: HostRoot, command: AwaitNodes) -> str:
+    """Return the nodes' paths once they stand."""
+    until = monotonic() + command.patience
+    nodes = _expected_nodes(root, command)
+    if not nodes:
+        raise OSError(errno.ENOENT, "VFIO has made no node")
+    while not all(os.path.exists(root.local(node)) for node in nodes):
+        if monotonic() >= until:
+            raise OSError(errno.ENOENT, "the node has not come")
+        sleep(_LOOK)
+    if root.live:
+        _settle(until - monotonic())
+    return "\n".join(nodes)
+
+
+def _expected_nodes(root: HostRoot, command: AwaitNodes) -> list[str]:
+    """Return the nodes that sysfs announces: those of the group, and those of its functions (K27)."""
+    nodes = [
+        f"{paths.VFIO_GROUP_NODES}/{name}"
+        for name in (str(command.group), f"noiommu-{command.group}")
+        if os.path.exists(root.local(f"{paths.VFIO_GROUPS}/{name}/dev"))
+    ]
+    for member in command.members:
+        folder = root.local(f"{paths.PCI_DEVICES}/{member}/vfio-dev")
+        if os.path.isdir(folder):
+            nodes += [
+                f"{paths.VFIO_DEVICE_NODES}/{name}"
+                for name in sorted(os.listdir(folder))
+                if os.path.exists(f"{folder}/{name}/dev")
+            ]
+    return nodes
+
+
+def _settle(patience: float) -> None:
+    """Let udev finish: its rules would set owner and mode again after us (K59)."""
+    import subprocess
+
+    command = ["udevadm", "settle", f"--timeout={max(1, round(patience))}"]
+    try:
+        subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, env=_environment(), check=False
+        )
+    except FileNotFoundError:
+        return  # no udev, no rules
+
+
+def _environment() -> dict[str, str]:
+    """Return surroundings in which administrators' programs are found, also from cron, and speak English."""
+    path = os.environ.get("PATH", os.defpath)
+    return {**os.environ, "PATH": f"{path}:/usr/sbin:/sbin", "LC_ALL": "C"}
+
+
+def _set_owner(path: str, uid: int | None, gid: int | None, mode: int | None) -> None:
+    if uid is not None or gid is not None:
+        os.chown(path, _UNCHANGED if uid is None else uid, _UNCHANGED if gid is None else gid)
+    if mode is not None:
+        os.chmod(path, mode)

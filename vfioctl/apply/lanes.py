@@ -1,0 +1,127 @@
+"""Runs scripts side by side, each on a lane of a port, each with a deadline.
+
+A script is a generator: it yields commands and is sent the answers. It yields ``Within`` to say how long it
+will wait from here on, and ``Pause`` to let time go by. When a deadline passes, the lane is left behind and
+the script is told by :class:`OverdueError`, which it may catch and go on from.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Generic, TypeVar
+
+from vfioctl.apply.port import Answer
+from vfioctl.model.value import NamedTuple
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from vfioctl.apply.port import Command, Port
+
+LANES = 8
+"""How many scripts are under way at a time."""
+
+T = TypeVar("T")
+
+
+class Within(NamedTuple):
+    """The commands from here on must have come back within so many seconds."""
+
+    seconds: float
+
+
+class Pause(NamedTuple):
+    """Do nothing for so many seconds."""
+
+    seconds: float
+
+
+if TYPE_CHECKING:
+    Script = Generator[Command | Within | Pause, Answer, T]
+
+
+class OverdueError(Exception):
+    """The command under way has not come back in time; it goes on without us."""
+
+
+class _Lane(Generic[T]):
+    """A script under way."""
+
+    def __init__(self, number: int, index: int, script: Script[T]) -> None:
+        self.number = number
+        self.index = index
+        self.script = script
+        self.due: float | None = None
+        self.resumes: float | None = None
+
+    @property
+    def next_look(self) -> float | None:
+        """When something is to be done even if no answer comes."""
+        return self.due if self.resumes is None else self.resumes
+
+
+def run_scripts(port: Port, scripts: Sequence[Script[T]]) -> list[T]:
+    """Run scripts to their ends and return what they return, in their order.
+
+    They are started in their order, as lanes become free.
+    """
+    return _Runner(port, scripts).run()
+
+
+class _Runner(Generic[T]):
+    def __init__(self, port: Port, scripts: Sequence[Script[T]]) -> None:
+        self._port = port
+        self._waiting = deque(enumerate(scripts))
+        self._free = list(range(min(LANES, len(scripts))))[::-1]
+        self._active: dict[int, _Lane[T]] = {}
+        self._results: dict[int, T] = {}
+
+    def run(self) -> list[T]:
+        while self._waiting or self._active:
+            while self._waiting and self._free:
+                lane = _Lane(self._free.pop(), *self._waiting.popleft())
+                self._active[lane.number] = lane
+                self._advance(lane, None)
+            if self._active:
+                self._look()
+        return [self._results[index] for index in sorted(self._results)]
+
+    def _look(self) -> None:
+        looks = [lane.next_look for lane in self._active.values() if lane.next_look is not None]
+        for number, answer in self._port.wait(min(looks) - self._port.now() if looks else None):
+            self._advance(self._active[number], answer)
+        now = self._port.now()
+        for lane in list(self._active.values()):
+            if lane.resumes is not None and lane.resumes <= now:
+                lane.resumes = None
+                self._advance(lane, Answer())
+            elif lane.resumes is None and lane.due is not None and lane.due <= now:
+                self._port.abandon(lane.number)
+                lane.due = None
+                self._advance(lane, OverdueError())
+
+    def _advance(self, lane: _Lane[T], what: Answer | OverdueError | None) -> None:
+        """Take a script to its next command, or to its end."""
+        try:
+            asked = self._resume(lane, what)
+            while isinstance(asked, Within):
+                lane.due = self._port.now() + asked.seconds
+                asked = lane.script.send(Answer())
+        except StopIteration as end:
+            self._results[lane.index] = end.value
+            del self._active[lane.number]
+            self._free.append(lane.number)
+            return
+        if isinstance(asked, Pause):
+            lane.resumes = self._port.now() + asked.seconds
+        else:
+            self._port.start(lane.number, asked)
+
+    @staticmethod
+    def _resume(lane: _Lane[T], what: Answer | OverdueError | None) -> Command | Within | Pause:
+        if what is None:
+            return next(lane.script)
+        if isinstance(what, OverdueError):
+            return lane.script.throw(what)
+        return lane.script.send(what)

@@ -1,0 +1,86 @@
+"""One vfioctl changes a host at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import sys
+from contextlib import contextmanager, suppress
+from time import monotonic, sleep
+
+from vfioctl.apply.state import complain, prepare
+from vfioctl.errors import LockedError
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAME = "lock"
+_LOOK = 0.02
+_MOST = 4096
+
+_held: set[int] = set()
+
+
+def _let_go_in_child() -> None:
+    # A flock belongs to all who have the open file. A reading process that was left behind in D state (K55)
+    # would otherwise hold the lock for as long as it hangs.
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
+
+
+@contextmanager
+def locked(state: str, timeout: float) -> Iterator[None]:
+    """Hold the lock of a state folder, which is made where it is not there.
+
+    It ends with the process, however that ends; no child inherits it.
+
+    Raises:
+        LockedError: another process still held it after so many seconds; names it.
+        NotPermittedError: this user may not.
+
+    """
+    prepare(state)
+    path = f"{state}/{_NAME}"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        complain("open", path, error)
+    _held.add(descriptor)
+    try:
+        _acquire(descriptor, timeout)
+        yield
+    finally:
+        # The file stays, or two could each hold one of the same name. Said aloud, since a child that has only
+        # just been forked may have it open still.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, timeout: float) -> None:
+    until = monotonic() + timeout
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        if monotonic() >= until:
+            raise _complaint(descriptor, timeout)
+        sleep(_LOOK)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()} {shlex.join(['vfioctl', *sys.argv[1:]])}".encode()[:_MOST], 0)
+
+
+def _complaint(descriptor: int, timeout: float) -> LockedError:
+    pid, _, command = os.pread(descriptor, _MOST, 0).decode(errors="replace").partition(" ")
+    # Between its taking the lock and its saying so, there may be nothing, or the one before.
+    holder = f"pid {pid}: {command}" if pid.isdecimal() and os.path.exists(f"/proc/{pid}") else "unknown"
+    return LockedError(
+        f"another vfioctl is at work ({holder}); waited {timeout:g} s",
+        hint="wait for it to end and try again, or give it longer with --lock-timeout",
+    )
