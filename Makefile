@@ -35,8 +35,9 @@ test: $(VENV)/.dev system-packages ## everything that can run here, with a closi
 	@$(BIN)/python -m tools.run_tests $(STAGES)
 
 .PHONY: system-packages
-system-packages:
+system-packages: $(VENV)/.dev
 	@sh tools/system_packages.sh
+	@$(BIN)/python -m tools.libvirt_schemas
 
 .PHONY: unit
 unit: $(VENV)/.dev ## unit and integration tests; K=expression selects

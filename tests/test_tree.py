@@ -95,7 +95,20 @@ def test_every_command_stands_in_the_readme(typed: str) -> None:
     assert list(without_readme_line(TREE[typed], (PROJECT / "README.md").read_text())) == []
 
 
-@pytest.mark.parametrize("name", ["scan", "show", "groups", "snapshot save", "snapshot diff", "completion"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "scan",
+        "show",
+        "groups",
+        "bind",
+        "unbind",
+        "recover",
+        "snapshot save",
+        "snapshot diff",
+        "completion",
+    ],
+)
 def test_the_promised_commands_exist(name: str) -> None:
     """The walk sees the whole tree."""
     assert f"vfioctl {name}" in TREE
@@ -124,7 +137,7 @@ def test_each_rule_can_fail(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("show",), ("scan",), ("groups",)],
+    [("show",), ("scan",), ("groups",), ("bind",), ("unbind",), ("libvirt-xml",)],
     ids=" ".join,
 )
 def test_selectors_complete_with_addresses_and_the_name_of_the_device(

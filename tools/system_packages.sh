@@ -5,7 +5,9 @@ set -u
 
 missing=""
 # Pairs of program and Debian package.
-for pair in lspci:pciutils zsh:zsh fish:fish groff:groff-base mandoc:mandoc shellcheck:shellcheck cpio:cpio; do
+# virsh brings libvirt's schema; with QEMU and its driver it defines domains as libvirtd would, without one.
+for pair in lspci:pciutils zsh:zsh fish:fish groff:groff-base mandoc:mandoc shellcheck:shellcheck cpio:cpio \
+    virsh:libvirt-clients qemu-system-x86_64:qemu-system-x86; do
     program=${pair%%:*}
     # lspci lives in /usr/bin or /sbin, which an ordinary user's PATH may lack.
     if ! PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null 2>&1; then
@@ -13,6 +15,9 @@ for pair in lspci:pciutils zsh:zsh fish:fish groff:groff-base mandoc:mandoc shel
     fi
 done
 [ -f /usr/share/bash-completion/bash_completion ] || missing="$missing bash-completion"
+driver=$(ls /usr/lib*/libvirt/connection-driver/libvirt_driver_qemu.so \
+    /usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so 2>/dev/null)
+[ -n "$driver" ] || missing="$missing libvirt-daemon-driver-qemu"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -88,7 +88,19 @@ def test_the_difference_of_two_hosts(ask: Ask, golden: GoldenFiles) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["scan"], ["show"], ["groups"], ["snapshot", "save"], ["snapshot", "diff"]]
+    "words",
+    [
+        [],
+        ["scan"],
+        ["show"],
+        ["groups"],
+        ["bind"],
+        ["unbind"],
+        ["recover"],
+        ["snapshot", "save"],
+        ["snapshot", "diff"],
+        ["libvirt-xml"],
+    ],
 )
 def test_help(words: list[str], ask: Ask, golden: GoldenFiles) -> None:
     """What -h says on 100 columns."""

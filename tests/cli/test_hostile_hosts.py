@@ -31,7 +31,15 @@ def hostile(tmp_path: Path) -> str:
 @pytest.mark.parametrize("form", [["-o", "plain"], ["-o", "table", "--no-color"], ["--json"]], ids=" ".join)
 @pytest.mark.parametrize(
     "words",
-    [["scan"], ["scan", "--wide"], ["scan", "-v"], ["scan", "--tree"], ["groups"], ["show", "01:00.0"]],
+    [
+        ["scan"],
+        ["scan", "--wide"],
+        ["scan", "-v"],
+        ["scan", "--tree"],
+        ["groups"],
+        ["show", "01:00.0"],
+        ["bind", "-n", "01:00.0"],
+    ],
     ids=" ".join,
 )
 def test_nothing_of_it_reaches_the_terminal_raw(

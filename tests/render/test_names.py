@@ -54,7 +54,7 @@ def in_colour(lines: Iterator[Line]) -> list[str]:
     return stream.getvalue().splitlines()
 
 
-@pytest.mark.slow
+@pytest.mark.no_cover
 def test_no_name_is_altered_by_the_table() -> None:
     """Not by markup, not by emoji, not by wrapping; every letter of every name."""
     names = [name for name in every_name() if name]
@@ -66,7 +66,7 @@ def test_no_name_is_altered_by_the_table() -> None:
     assert shown[1:] == names
 
 
-@pytest.mark.slow
+@pytest.mark.no_cover
 def test_no_name_is_altered_in_plain_text() -> None:
     """The pipe gets them whole."""
     names = [name for name in every_name() if name]

@@ -10,15 +10,15 @@ from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PATIENCE = 1.0
 """Seconds before the first sign."""
 
 
 @contextmanager
-def progress(what: str, *, quiet: bool = False) -> Iterator[None]:
-    """Show what is being done, and for how long, while the body runs."""
+def progress(what: str | Callable[[], str], *, quiet: bool = False) -> Iterator[None]:
+    """Show what is being done, and for how long, while the body runs; a function says it anew each second."""
     if quiet or not sys.stderr.isatty():
         yield
         return
@@ -27,7 +27,8 @@ def progress(what: str, *, quiet: bool = False) -> Iterator[None]:
     from vfioctl.render.text import visible
 
     done = threading.Event()
-    clock = threading.Thread(target=_tick, args=(visible(what), done), daemon=True)
+    said = (lambda: visible(what)) if isinstance(what, str) else (lambda: visible(what()))
+    clock = threading.Thread(target=_tick, args=(said, done), daemon=True)
     clock.start()
     try:
         yield
@@ -36,13 +37,15 @@ def progress(what: str, *, quiet: bool = False) -> Iterator[None]:
         clock.join()
 
 
-def _tick(what: str, done: threading.Event) -> None:
+def _tick(what: Callable[[], str], done: threading.Event) -> None:
     begun = time.monotonic()
     shown = ""
     while not done.wait(PATIENCE):
-        shown = f"{what} ... {time.monotonic() - begun:.0f} s"
-        sys.stderr.write(f"\r{shown}")
+        line = f"{what()} ... {time.monotonic() - begun:.0f} s"
+        # What was longer before is covered with blanks.
+        sys.stderr.write(f"\r{line:<{len(shown)}}")
         sys.stderr.flush()
+        shown = line
     if shown:
         # Blanks wipe it away on every terminal, without an escape sequence.
         sys.stderr.write(f"\r{' ' * len(shown)}\r")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vfioctl.cli.session import Session
+    from vfioctl.model.address import PciAddress
     from vfioctl.model.device import PciDevice
     from vfioctl.model.host import Host
     from vfioctl.model.selector import Selector, Term
@@ -48,13 +49,51 @@ def the_one(session: Session, host: Host, selector: Selector) -> PciDevice:
     """
     found = selected(session, host, (selector,))
     if len(found) > 1:
-        listed = [f"{device.address} ({device.word})" for device in found[:_SHOWN]]
-        more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
         raise UsageError(
-            f"{selector.text} matches {len(found)} devices: {', '.join([*listed, *more])}",
+            f"{selector.text} matches {len(found)} devices: {_listed(found)}",
             hint=f"name one of them: vfioctl show {found[0].address}",
         )
     return found[0]
+
+
+def named(
+    host: Host, selectors: Sequence[Selector], command: str, *, every: bool = False
+) -> tuple[PciAddress, ...]:
+    """Return the devices that a command is to change: each selector must name its devices exactly.
+
+    Where a selector means several, the bridges among them are not meant: a group or a slot is named for its
+    endpoints.
+
+    Raises:
+        NotFoundError: a selector matches nothing; a half of what was asked for is never done.
+        UsageError: a selector matches several devices without naming them, or is about something else.
+
+    """
+    found: set[PciAddress] = set()
+    for selector in selectors:
+        _refuse_usb(selector)
+        matched = select(host, (selector,))
+        if not matched:
+            raise NotFoundError(f"nothing here matches {selector.text}", hint=_nearest(host, selector))
+        if selector.foreign:
+            raise UsageError(
+                f"{selector.text} names {selector.foreign}; this command is about PCI functions",
+                hint=f"its parent is: {' '.join(str(device.address) for device in matched)}",
+            )
+        if len(matched) > 1 and not (every or selector.is_exact):
+            raise UsageError(
+                f"{selector.text} matches {len(matched)} devices: {_listed(matched)}",
+                hint=f"name one of them: vfioctl {command} {matched[0].address}; or mean all of them: --all",
+            )
+        endpoints = [device for device in matched if not (device.is_bridge or device.word == "bridge")]
+        found.update(device.address for device in endpoints or matched)
+    return tuple(sorted(found))
+
+
+def _listed(devices: Sequence[PciDevice]) -> str:
+    shown = [f"{device.address} ({device.word})" for device in devices[:_SHOWN]]
+    more = [f"and {len(devices) - _SHOWN} more"] if len(devices) > _SHOWN else []
+    return ", ".join([*shown, *more])
 
 
 def _refuse_usb(selector: Selector) -> None:

@@ -147,6 +147,12 @@ class Session:
 
             sys.stderr.write(f"note: {visible(text)}\n")
 
+    def warn(self, text: str) -> None:
+        """Say on stderr what an administrator must know, also when told to be quiet."""
+        from vfioctl.render.text import visible
+
+        sys.stderr.write(f"warning: {visible(text)}\n")
+
 
 @contextmanager
 def writing() -> Iterator[None]:

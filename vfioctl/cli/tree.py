@@ -16,6 +16,16 @@ COMMANDS = {
         "vfioctl.cli.groups",
         "Explain the IOMMU groups: viable or not, because of whom, and what to type.",
     ),
+    "bind": (
+        "vfioctl.cli.bind",
+        "Give devices to vfio-pci or a variant driver, with their group; all of it or nothing.",
+    ),
+    "unbind": ("vfioctl.cli.unbind", "Give devices back to the driver they came from."),
+    "recover": ("vfioctl.cli.recover", "Undo or finish what a crash left half done."),
+    "libvirt-xml": (
+        "vfioctl.cli.libvirt_xml",
+        "Print devices as libvirt's XML, put them into a domain's file, or check one.",
+    ),
     "snapshot": ("vfioctl.cli.snapshot", "Save a host in one archive; compare two hosts."),
     "completion": ("vfioctl.cli.completion", "Print the completion script of a shell."),
 }

@@ -33,6 +33,8 @@ _WORDS = {
     UsageKind.INTERFACE: "up",
     UsageKind.MDEV: "mdev",
     UsageKind.PROCESS: "open",
+    UsageKind.GPU: "busy",
+    UsageKind.INPUT: "input",
 }
 _IMPLIED_BY = {
     UsageKind.HOLDER: {UsageKind.MOUNT, UsageKind.SWAP, UsageKind.MEMBER},
@@ -40,7 +42,7 @@ _IMPLIED_BY = {
     UsageKind.INTERFACE: {UsageKind.ROUTE, UsageKind.ADDRESS, UsageKind.MASTER},
     UsageKind.FRAMEBUFFER: {UsageKind.CONSOLE},
 }
-_WITHOUT_SUBJECT = {UsageKind.CONSOLE, UsageKind.MDEV}
+_WITHOUT_SUBJECT = {UsageKind.CONSOLE, UsageKind.MDEV, UsageKind.GPU, UsageKind.INPUT}
 
 
 def ids_text(device: PciDevice) -> str:

@@ -6,7 +6,7 @@ from vfioctl.render.json_text import encode
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import Any, TypeAlias
 
     from vfioctl.errors import VfioctlError
@@ -26,22 +26,31 @@ class Encoded(tuple[str, ...]):
 
 def document_text(document: Document) -> str:
     """Encode a document on one line, except that a list of objects has one object per line."""
-    members = (f"{encode(key)}: {_value_text(value)}" for key, value in document.items())
-    # DEL is the one control character that JSON leaves alone.
-    return f"{{{', '.join(members)}}}".replace("\x7f", "\\u007f")
+    # DEL is the one control character that JSON leaves alone. All is put together once: it may be megabytes.
+    return "".join(_pieces(document)).replace("\x7f", "\\u007f")
 
 
-def _value_text(value: object) -> str:
-    if isinstance(value, Encoded):
-        return _lines(value)
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return _lines(map(encode, value))
-    return encode(value)
+def _pieces(document: Document) -> Iterator[str]:
+    before = "{"
+    for key, value in document.items():
+        yield f"{before}{encode(key)}: "
+        if isinstance(value, Encoded):
+            yield from _lines(value)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            yield from _lines(map(encode, value))
+        else:
+            yield encode(value)
+        before = ", "
+    yield "}"
 
 
-def _lines(members: Iterable[str]) -> str:
-    text = ",\n".join(members)
-    return f"[\n{text}\n]" if text else "[]"
+def _lines(members: Iterable[str]) -> Iterator[str]:
+    before = "[\n"
+    for member in members:
+        yield before
+        yield member
+        before = ",\n"
+    yield "[]" if before == "[\n" else "\n]"
 
 
 def document(kind: str, **members: object) -> Document:
