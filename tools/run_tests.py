@@ -3,13 +3,16 @@
     python -m tools.run_tests [STAGE...]
 
 A stage that could not run is never shown as passed; its reason and the remedy stand in the summary.
-The exit code is 1 where anything failed. The last line sums up the tests of all tiers.
+The exit code is 1 where anything failed, 130 where the run was interrupted; the summary is printed then too.
+The last line sums up the tests of all tiers.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import signal
 import sys
 import time
 import xml.etree.ElementTree as ET
@@ -18,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tools.generated import PROJECT
-from tools.stage import Counts, Outcome, counts_of, exit_remark, run, step
+from tools.stage import Counts, Outcome, counts_of, exit_remark, remark_on, run, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tools.stage import Result
 
@@ -31,8 +34,12 @@ GENERATORS: Final = ("completions", "man", "readme", "screenshots", "pci_ids")
 LAB_CANNOT_RUN: Final = 3
 """The exit code of `python -m tests.lab check` where the real-kernel tier cannot run here."""
 
+INTERRUPTED: Final = 130
+"""The exit code after an interrupt, as a shell has it."""
+
 _PYTHON: Final = sys.executable
 _REPORT: Final = PROJECT / "build" / "junit.xml"
+_COVERAGE: Final = PROJECT / "build" / "coverage"
 _UNIT_SECONDS: Final = 1200
 _LAB_SECONDS: Final = 3600
 
@@ -59,14 +66,20 @@ def floors() -> Iterator[Outcome]:
 
 def unit() -> Iterator[Outcome]:
     """Run unit and integration tests, with branch coverage."""
-    _REPORT.unlink(missing_ok=True)
-    (PROJECT / "build" / "coverage").mkdir(parents=True, exist_ok=True)
-    command = [_PYTHON, "-m", "pytest", "--quiet", "--continue-on-collection-errors", "--numprocesses=auto"]
-    command += ["--cov", "--cov-report=", f"--junit-xml={_REPORT}", "--durations=5", "--durations-min=1"]
+    _COVERAGE.mkdir(parents=True, exist_ok=True)
+    # A run that dies early must not be judged by what an earlier one left.
+    for left_over in (_REPORT, *_COVERAGE.glob("data*")):
+        left_over.unlink(missing_ok=True)
+    # One process more than there are cores: some tests wait for what never comes.
+    processes = len(os.sched_getaffinity(0)) + 1
+    command = [_PYTHON, "-m", "pytest", "--quiet", "--continue-on-collection-errors"]
+    command += [f"--numprocesses={processes}", "--dist=worksteal", "--durations=5", "--durations-min=1"]
+    # The floor of coverage is checked once, below, where it has a line of its own.
+    command += ["--cov", "--cov-report=", "--cov-fail-under=0", f"--junit-xml={_REPORT}"]
     ended = run(command, timeout=_UNIT_SECONDS)
-    counts, notes = _junit() if _REPORT.is_file() else (Counts(), ())
-    remark = str(counts) if counts != Counts() else exit_remark(ended.code)
-    yield Outcome("pytest", "failed" if ended.code else "passed", ended.seconds, remark, counts, notes)
+    counts, notes = _junit()
+    result: Result = "passed" if ended.code == 0 and counts.passed else "failed"
+    yield Outcome("pytest", result, ended.seconds, remark_on(counts, ended.code), counts, notes)
     total = run([_PYTHON, "-m", "coverage", "report"], timeout=60, quiet=True)
     if total.code:
         print(total.output)
@@ -112,14 +125,37 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.run_tests", allow_abbrev=False)
     parser.add_argument("stage", nargs="*", choices=[*STAGES, []], help="default: every stage")
     wanted: list[str] = parser.parse_args().stage or list(STAGES)
-    outcomes: list[tuple[str, Outcome]] = []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     start = time.monotonic()
-    for name in wanted:
-        print(f"\n=== {name}: {' '.join((STAGES[name].__doc__ or '').split())}", flush=True)
-        outcomes += [(name, outcome) for outcome in STAGES[name]()]
+    outcomes, interrupted = carry_out(STAGES, wanted)
     not_asked = [name for name in STAGES if name not in wanted]
     print(*summary(outcomes, not_asked, time.monotonic() - start), sep="\n")
+    if interrupted:
+        return INTERRUPTED
     return 1 if any(outcome.result == "failed" for _, outcome in outcomes) else 0
+
+
+def carry_out(
+    stages: Mapping[str, Callable[[], Iterator[Outcome]]], wanted: Sequence[str]
+) -> tuple[list[tuple[str, Outcome]], bool]:
+    """Run stages to the end or to an interrupt, and tell which of the two it was.
+
+    An interrupted stage failed, and those behind it did not run.
+    """
+    outcomes: list[tuple[str, Outcome]] = []
+    for place, name in enumerate(wanted, start=1):
+        print(f"\n=== {name}: {' '.join((stages[name].__doc__ or '').split())}", flush=True)
+        start = time.monotonic()
+        try:
+            for outcome in stages[name]():
+                outcomes.append((name, outcome))
+                start = time.monotonic()
+        except KeyboardInterrupt:
+            seconds = time.monotonic() - start
+            outcomes.append((name, Outcome(f"{name}, the rest", "failed", seconds, "interrupted")))
+            outcomes += [(rest, Outcome(rest, "not run", remark="interrupted")) for rest in wanted[place:]]
+            return outcomes, True
+    return outcomes, False
 
 
 def summary(
@@ -148,8 +184,14 @@ def summary(
 
 
 def _junit() -> tuple[Counts, tuple[str, ...]]:
-    """Return the counts of the pytest run, and each reason for skipping with how many tests it took."""
-    suites = ET.parse(_REPORT).getroot()  # noqa: S314 - written by pytest a moment ago
+    """Return the counts of the pytest run, and each reason for skipping with how many tests it took.
+
+    Nothing was counted where pytest did not come to write its report.
+    """
+    try:
+        suites = ET.parse(_REPORT).getroot()  # noqa: S314 - written by pytest a moment ago
+    except (FileNotFoundError, ET.ParseError):
+        return Counts(), ()
     tests = failed = skipped = 0
     reasons: Counter[str] = Counter()
     for case in suites.iter("testcase"):

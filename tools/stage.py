@@ -72,7 +72,7 @@ def run(command: Sequence[str], *, timeout: float, quiet: bool = False) -> Ended
         errors="replace",
         start_new_session=True,
     ) as process:
-        timer = threading.Timer(timeout, _end, (process, lines, timeout))
+        timer = threading.Timer(timeout, _time_out, (process, lines, timeout))
         timer.start()
         try:
             for line in process.stdout or ():
@@ -82,7 +82,7 @@ def run(command: Sequence[str], *, timeout: float, quiet: bool = False) -> Ended
                     sys.stdout.flush()
             code = process.wait()
         except BaseException:
-            _end(process, lines, timeout)
+            _end(process)
             raise
         finally:
             timer.cancel()
@@ -102,6 +102,14 @@ def exit_remark(code: int) -> str:
     return f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
+def remark_on(counts: Counts, code: int) -> str:
+    """Return how a run of tests ended: what they counted, and an exit code that the counts do not explain."""
+    if counts == Counts():
+        return exit_remark(code) or "it ran no test"
+    explained = code == 0 or (code == 1 and counts.failed)
+    return str(counts) if explained else f"{counts}; {exit_remark(code)}"
+
+
 def counts_of(output: str) -> Counts:
     """Return the counts of the last line that has any, as pytest prints them."""
     for line in reversed(output.splitlines()):
@@ -114,8 +122,15 @@ def counts_of(output: str) -> Counts:
     return Counts()
 
 
-def _end(process: subprocess.Popen[str], lines: list[str], timeout: float) -> None:
-    """End a step with everything it started: the session is its own."""
+def _time_out(process: subprocess.Popen[str], lines: list[str], timeout: float) -> None:
+    """End a step that takes too long, and say so."""
     if process.poll() is None:
         lines.append(f"ended after {timeout:.0f} s\n")
+        print(lines[-1], end="", flush=True)
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a step with everything it started: the session is its own."""
+    if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tools.run_tests import summary
-from tools.stage import Counts, Outcome, counts_of, run, step
+import pytest
+
+from tools.run_tests import INTERRUPTED, carry_out, summary
+from tools.stage import Counts, Outcome, counts_of, remark_on, run, step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROJECT = Path(__file__).parent.parent.parent
 
 
 def test_what_did_not_run_is_never_shown_as_passed() -> None:
@@ -48,6 +60,7 @@ def test_a_step_fails_with_its_exit_code() -> None:
     assert (outcome.result, outcome.remark) == ("failed", "exit code 7")
 
 
+@pytest.mark.slow
 def test_a_step_that_hangs_is_ended_with_its_children() -> None:
     """The summary is printed even where a test never ends."""
     hang = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
@@ -57,6 +70,71 @@ def test_a_step_that_hangs_is_ended_with_its_children() -> None:
     assert ended.code == -9
     assert ended.seconds < 30
     assert "ended after 1 s" in ended.output
+
+
+def test_an_interrupt_fails_the_stage_and_leaves_out_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    """What had ended keeps its result; nothing later is shown as passed, and nothing is forgotten."""
+
+    def first() -> Iterator[Outcome]:
+        yield Outcome("one", "passed", counts=Counts(3, 0, 0))
+        raise KeyboardInterrupt
+
+    def second() -> Iterator[Outcome]:
+        yield Outcome("two", "passed")
+
+    outcomes, interrupted = carry_out({"first": first, "second": second}, ["first", "second"])
+
+    assert interrupted
+    assert [(outcome.name, outcome.result) for _, outcome in outcomes] == [
+        ("one", "passed"),
+        ("first, the rest", "failed"),
+        ("second", "not run"),
+    ]
+    lines = list(summary(outcomes, [], 5))
+    assert lines[-2] == "FAILED: first, the rest; not run: second; 5 s"
+    assert lines[-1] == "3 passed, 0 failed, 0 skipped"
+    assert "=== second" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_its_step_and_prints_the_summary(number: signal.Signals) -> None:
+    """By Ctrl-C or by a build server: a summary, exit code 130, and no process stays behind."""
+    code = """if True:
+        import sys
+        from tools import run_tests
+        from tools.stage import step
+        def unit():
+            yield step("hang", [sys.executable, "-c", "import os, time; print(os.getpid()); time.sleep(60)"])
+        run_tests.STAGES.update(unit=unit)
+        sys.exit(run_tests.main())
+    """
+    command = [sys.executable, "-u", "-c", code, "unit", "wheel"]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout
+        hanging = next(int(line) for line in program.stdout if line.strip().isdigit())
+        program.send_signal(number)
+        said, _ = program.communicate(timeout=20)
+
+    assert program.returncode == INTERRUPTED
+    assert "FAILED: unit, the rest; not run: wheel; " in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(hanging, 0)
+
+
+@pytest.mark.parametrize(
+    ("counts", "code", "remark"),
+    [
+        (Counts(3, 0, 1), 0, "3 passed, 0 failed, 1 skipped"),
+        (Counts(3, 1, 0), 1, "3 passed, 1 failed, 0 skipped"),
+        (Counts(3, 0, 0), 1, "3 passed, 0 failed, 0 skipped; exit code 1"),
+        (Counts(3, 1, 0), 2, "3 passed, 1 failed, 0 skipped; exit code 2"),
+        (Counts(), -9, "ended by SIGKILL"),
+        (Counts(), 0, "it ran no test"),
+    ],
+)
+def test_an_end_that_the_counts_do_not_explain_is_told(counts: Counts, code: int, remark: str) -> None:
+    """An internal error of pytest, an interrupt or a kill never looks like a list of passed tests."""
+    assert remark_on(counts, code) == remark
 
 
 def test_counts_are_read_from_the_last_line_that_has_any() -> None:
