@@ -67,6 +67,14 @@ def scans(tree: Path, size: int, runs: int) -> Iterator[Comparison]:
             yield compare(ours, beside, runs)
     else:
         _missing("lspci", "pciutils")
+    one = Command(f"libvirt-xml, one of {size}", [VFIOCTL, *root, "libvirt-xml", "0000:01:00.0"])
+    yield compare(one, json, runs)
+    if size > SIZES[0]:
+        # Two buses are 512 functions, and 427 without the bridges among them.
+        many = Command(
+            f"libvirt-xml, 427 of {size}", [VFIOCTL, *root, "libvirt-xml", "0000:01:*", "0000:02:*"]
+        )
+        yield compare(many, json, runs)
     for words, package in OTHERS:
         if words[0] == "driverctl" and size > SLOWEST_AT:
             continue

@@ -15,9 +15,10 @@ ATTRIBUTES = (
     "config",
     "numa_node",
     "reset_method",
-    "resource",
     "driver_override",
 )
+ASKED_FOR = ("sriov_totalvfs", "physfn", "max_link_speed", "mdev_supported_types")
+"""Of these it only matters whether they are there."""
 
 
 def read_all(root: str) -> float:
@@ -26,6 +27,9 @@ def read_all(root: str) -> float:
     devices = f"{root}/sys/bus/pci/devices"
     for name in os.listdir(devices):
         folder = os.open(f"{devices}/{name}", os.O_RDONLY | os.O_DIRECTORY)
+        os.readlink(f"{devices}/{name}")
+        for name_inside in ASKED_FOR:
+            os.access(name_inside, os.F_OK, dir_fd=folder, follow_symlinks=False)
         for link in ("driver", "iommu_group"):
             try:
                 os.readlink(link, dir_fd=folder)
@@ -38,11 +42,9 @@ def read_all(root: str) -> float:
         os.close(folder)
     groups = f"{root}/sys/kernel/iommu_groups"
     for name in os.listdir(groups):
-        os.listdir(f"{groups}/{name}/devices")
-        for attribute in ("type", "reserved_regions"):
-            descriptor = os.open(f"{groups}/{name}/{attribute}", os.O_RDONLY)
-            os.read(descriptor, 4096)
-            os.close(descriptor)
+        descriptor = os.open(f"{groups}/{name}/reserved_regions", os.O_RDONLY)
+        os.read(descriptor, 4096)
+        os.close(descriptor)
     return time.perf_counter() - started
 
 

@@ -11,28 +11,28 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.support.compose import COMPOSED, HOSTS, dumps
 from tests.support.entry_tree import read_entries
-from tests.support.fixtures import HOST_NAMES, dump_path
+from tests.support.fixtures import HOST_NAMES, dump_path, unpacked
 from tests.support.lspci import Listed, listed, lspci
 from tests.support.machines import machines
 from tests.support.tree import HostTree
 from vfioctl.model.address import PciAddress
 from vfioctl.sysfs.dump import format_dump, parse_dump
-from vfioctl.sysfs.entries import Denied
 from vfioctl.sysfs.reader import read_host
 from vfioctl.sysfs.root import HostRoot
 from vfioctl.sysfs.snapshot import capture
-from vfioctl.sysfs.unpack import TreeWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.support.fixtures import Recorded
     from vfioctl.model.host import Host
 
 ALL = [*HOST_NAMES, "sample"]
 DRIVERLESS = Listed("0000:02:05.0", "0700", "9710:9865", None)
 
 
+@pytest.mark.no_cover
 def test_composed_dumps_are_what_their_compositions_give() -> None:
     """After a change of a composition or of the dump form: python -m tests.support.compose."""
     for path, text in dumps().items():
@@ -40,6 +40,7 @@ def test_composed_dumps_are_what_their_compositions_give() -> None:
             assert file.read() == text, path
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", ALL)
 def test_a_dump_says_where_it_is_from(name: str) -> None:
     """A composed host never passes for a recorded one, and the README knows both."""
@@ -53,6 +54,7 @@ def test_a_dump_says_where_it_is_from(name: str) -> None:
     assert ("composed by hand" in row[0]) == (origin == "composed by hand")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", ALL)
 def test_a_dump_is_in_its_one_form(name: str) -> None:
     """Edited by hand or written by the tool, a dump reads and writes as the same text; nothing is huge."""
@@ -64,47 +66,41 @@ def test_a_dump_is_in_its_one_form(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_lspci_sees_the_same_devices(
-    name: str, host_root: Callable[[str], HostRoot], sample_host: Callable[[str], Host]
+    name: str, lspci_of: Callable[[str], frozenset[Listed]], sample_host: Callable[[str], Host]
 ) -> None:
     """Addresses, classes, ids and drivers are what lspci prints for the same tree."""
-    found = lspci(host_root(name).base)
+    found = lspci_of(name)
     assert len(found) > 3
     assert listed(sample_host(name)) == found
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_snapshot_of_a_sample_host_is_the_host(
-    name: str,
-    tmp_path: Path,
-    host_root: Callable[[str], HostRoot],
-    sample_host: Callable[[str], Host],
+    name: str, sample_snapshot: Callable[[str], Recorded], sample_host: Callable[[str], Host]
 ) -> None:
     """read(snapshot(read(h))) == read(h), through the text form."""
-    host, entries = capture(host_root(name))
-    assert host == sample_host(name)
-    assert read_host(written(tmp_path / "copy", format_dump(entries))) == host
+    snapshot = sample_snapshot(name)
+    assert snapshot.host == sample_host(name)
+    assert read_host(snapshot.copy) == snapshot.host
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", HOST_NAMES)
 def test_lspci_reads_a_snapshot_as_it_reads_the_host(
-    name: str, tmp_path: Path, host_root: Callable[[str], HostRoot]
+    name: str, sample_snapshot: Callable[[str], Recorded], lspci_of: Callable[[str], frozenset[Listed]]
 ) -> None:
     """What other tools need of a device is kept too: ids, configuration space, the driver's folder."""
-    original = host_root(name)
-
-    _, entries = capture(original)
-    copy = written(tmp_path / "copy", format_dump(entries))
-
-    assert lspci(copy.base) == lspci(original.base)
+    assert lspci(sample_snapshot(name).copy.base) == lspci_of(name)
 
 
+@pytest.mark.no_cover
 @settings(
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
         HealthCheck.too_slow,
         HealthCheck.data_too_large,
     ],
-    max_examples=20,
+    max_examples=settings().max_examples * 2 // 5,
     deadline=None,
 )
 @given(machine=machines())
@@ -113,15 +109,15 @@ def test_generated_machines_are_read_as_lspci_reads_them(
 ) -> None:
     """Also with attributes missing; and a snapshot of any of them reads as the machine."""
     folder = tmp_path_factory.mktemp("machine")
-    root = written(folder / "sys-tree", format_dump(machine.entries()))
+    root = unpacked(folder / "sys-tree", format_dump(machine.entries()))
     host, entries = capture(root)
     assert listed(host) == (lspci(root.base) if host.devices else frozenset())
-    assert read_host(written(folder / "copy", format_dump(entries))) == host
+    assert read_host(unpacked(folder / "copy", format_dump(entries))) == host
 
 
-def test_lspci_is_not_the_reader(host_root: Callable[[str], HostRoot]) -> None:
+def test_lspci_is_not_the_reader(lspci_of: Callable[[str], frozenset[Listed]]) -> None:
     """The comparison can fail: lspci's own words are parsed, driver and all."""
-    found = lspci(host_root("legacy").base)
+    found = lspci_of("legacy")
     assert DRIVERLESS in found
     assert Listed("0000:02:04.0", "0400", "1131:7146", "vfio-pci") in found
 
@@ -139,13 +135,3 @@ def test_a_tree_is_a_host_in_a_few_lines(tmp_path: Path) -> None:
     assert (gpu.driver, gpu.iommu_group, str(gpu.parent)) == ("nouveau", 2, "0000:00:01.0")
     assert [(unread.field, unread.address) for unread in host.unread] == [("driver_override", gpu.address)]
     assert read_entries(str(tmp_path / "host"), tree.denied()) == tree.entries()
-
-
-def written(folder: Path, dump: str) -> HostRoot:
-    """Unpack dump text into a folder and return it as a root."""
-    folder.mkdir()
-    entries = parse_dump(dump).entries
-    writer = TreeWriter(str(folder))
-    writer.write(entries)
-    writer.finish()
-    return HostRoot(str(folder), {entry.path: entry.errno for entry in entries if isinstance(entry, Denied)})

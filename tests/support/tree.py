@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["DOWNSTREAM", "ENDPOINT", "ROOT_PORT", "Bar", "HostTree"]
 
 BRIDGE_CLASS = 0x060400
+KEYBOARD = "1000000000007 ff9f207ac14057ff febeffdfffefffff fffffffffffffffe"
+"""What a keyboard says of its keys."""
+
 _BUS = "/sys/bus/pci"
 _GROUPS = "/sys/kernel/iommu_groups"
 _ADDRESS = re.compile(
@@ -149,6 +152,14 @@ class HostTree(Tree):
         self.folder(f"{_BUS}/drivers/{name}")
         return self.link(f"{self.path(address)}/driver", f"{_BUS}/drivers/{name}")
 
+    def module(self, name: str, driver: str | None = None, users: int = 0) -> Self:
+        """Load a module, which may bring a driver; `users` counts what is open of it and what needs it."""
+        self.file(f"/sys/module/{name}/refcnt", f"{users}\n")
+        if driver is None:
+            return self
+        self.link(f"/sys/module/{name}/drivers/pci:{driver}", f"{_BUS}/drivers/{driver}")
+        return self.link(f"{_BUS}/drivers/{driver}/module", f"/sys/module/{name}")
+
     def group(self, member: str, number: int, kind: str = "DMA-FQ", reserved: str | None = None) -> Self:
         """Put a PCI device, or any device given by its path, into an IOMMU group."""
         path = member if member.startswith("/") else self.path(member)
@@ -233,6 +244,27 @@ class HostTree(Tree):
             self.folder(path).link(f"/sys/class/vfio-dev/vfio{index}", path)
             if cdev is not None:
                 self.file(f"{path}/dev", f"{cdev}\n")
+        return self
+
+    def drm(self, address: str, card: int, render: int | None = None, **screens: str) -> Self:
+        """Give a GPU its nodes; connectors are written with underscores: `eDP_1="connected"`."""
+        names = [f"card{card}"] if render is None else [f"card{card}", f"renderD{render}"]
+        for name in names:
+            path = f"{self.path(address)}/drm/{name}"
+            self.folder(path).link(f"/sys/class/drm/{name}", path)
+        for connector, status in screens.items():
+            name = f"card{card}-{connector.replace('_', '-')}"
+            path = f"{self.path(address)}/drm/card{card}/{name}"
+            self.file(f"{path}/status", f"{status}\n").link(f"/sys/class/drm/{name}", path)
+        return self
+
+    def input(self, number: int, below: str, name: str, keys: str = "0", *, mouse: int | None = None) -> Self:
+        """Add an input device in a folder; KEYBOARD is the `keys` of a keyboard."""
+        path = f"{below}/input/input{number}"
+        self.file(f"{path}/name", f"{name}\n").file(f"{path}/capabilities/key", f"{keys}\n")
+        self.link(f"/sys/class/input/input{number}", path)
+        if mouse is not None:
+            self.folder(f"{path}/mouse{mouse}").link(f"/sys/class/input/mouse{mouse}", f"{path}/mouse{mouse}")
         return self
 
     def slot(self, name: str, address: str) -> Self:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from typing import TYPE_CHECKING
 
 from vfioctl.model.address import PciAddress
 from vfioctl.sysfs.attribute import Attributes, Files
+from vfioctl.sysfs.entries import Denied, check, complete
 from vfioctl.sysfs.reader import read_host
 from vfioctl.sysfs.root import HostRoot
+from vfioctl.sysfs.unpack import TreeWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from tests.support.tree import HostTree
     from vfioctl.model.device import PciDevice
     from vfioctl.model.host import Host
     from vfioctl.model.usage import UsageKind
+    from vfioctl.sysfs.entries import Entry
+
+_numbers = itertools.count()
 
 
 def at(text: str) -> PciAddress:
@@ -69,3 +78,17 @@ def refuse(tree: HostTree, folder: str, errno: str = "EACCES") -> HostTree:
 def unread_of(host: Host) -> dict[str, str]:
     """Return what could not be read of a host, by the end of its path."""
     return {note.path.rsplit("/", 1)[-1]: note.reason for note in host.unread}
+
+
+def written(entries: Iterable[Entry], folder: Path) -> HostRoot:
+    """Write a snapshot into a new folder, and return it as a root."""
+    base = folder / f"snapshot-{next(_numbers)}"
+    base.mkdir()
+    complete_entries = complete(entries)
+    check(complete_entries)
+    writer = TreeWriter(str(base))
+    writer.write(complete_entries)
+    writer.finish()
+    return HostRoot(
+        str(base), {entry.path: entry.errno for entry in complete_entries if isinstance(entry, Denied)}
+    )

@@ -62,7 +62,11 @@ def test_what_was_written_is_read_back(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=settings().max_examples // 2,
+    deadline=None,
+)
 @given(tree=entry_trees(top="/sys"))
 def test_every_tree_survives_every_form(
     tmp_path_factory: pytest.TempPathFactory, suffix: str, tree: tuple[Entry, ...]

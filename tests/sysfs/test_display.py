@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.support.tree import Bar, HostTree
-from tests.sysfs.reading import host_of, unread_of, uses_of
+from tests.sysfs.reading import host_of, root_of, unread_of, uses_of, written
 from vfioctl.model.usage import UsageKind
+from vfioctl.sysfs.reader import read_host
+from vfioctl.sysfs.snapshot import capture
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GPU, OTHER = "0000:01:00.0", "0000:02:00.0"
 CONSOLE, FRAMEBUFFER = UsageKind.CONSOLE, UsageKind.FRAMEBUFFER
@@ -79,3 +86,54 @@ def test_addresses_hidden_from_an_ordinary_user_are_unknown(displays: HostTree) 
     host = host_of(displays)
     assert all(device.usage == () for device in host.devices)
     assert unread_of(host) == {"iomem": "its addresses read as zeros (run as root to see them)"}
+
+
+def test_the_only_display_with_a_screen_is_the_console(displays: HostTree) -> None:
+    """Where boot_vga says nothing, as for a GPU that is no VGA; a GPU without connectors is no display."""
+    displays.drm(OTHER, 1, 128, DP_1="disconnected", HDMI_A_1="connected", VGA_1="connected")
+    displays.drm(GPU, 0, 129)
+    assert uses_of(displays, OTHER) == [
+        (CONSOLE, "it is the only display the host drives, with a screen at HDMI-A-1")
+    ]
+    assert uses_of(displays, GPU) == []
+
+
+@pytest.mark.parametrize("screens", [{"DP_1": "disconnected"}, {"DP_1": "unknown"}, {}])
+def test_the_only_display_without_a_screen_is_nothing_to_lose(
+    displays: HostTree, screens: dict[str, str]
+) -> None:
+    """Nobody looks at it."""
+    displays.drm(OTHER, 1, None, **screens)
+    assert uses_of(displays, OTHER) == []
+
+
+def test_a_snapshot_has_the_same_console(displays: HostTree, tmp_path: Path) -> None:
+    """With cards, render nodes and connectors; what is no part of them is not there."""
+    displays.drm(OTHER, 1, 128, DP_1="connected").file("/sys/class/drm/version", "drm 1.1.0 20060810\n")
+    displays.file(f"{displays.path(OTHER)}/drm/card1/card1-DP-1/edid", b"\0secret")
+    host, entries = capture(root_of(displays))
+    assert read_host(written(entries, tmp_path)) == host
+    assert [usage.kind for usage in host.devices[1].usage] == [CONSOLE]
+    assert not any(entry.path.endswith(("/edid", "/version")) for entry in entries)
+
+
+def test_of_two_displays_none_is_the_only_one(displays: HostTree) -> None:
+    """One stays when the other is given away."""
+    displays.drm(GPU, 0, DP_1="connected").drm(OTHER, 1, eDP_1="connected")
+    assert (uses_of(displays, GPU), uses_of(displays, OTHER)) == ([], [])
+
+
+def test_beside_the_console_no_display_is_the_only_one(displays: HostTree) -> None:
+    """The one the firmware started on may have a driver without screens; and it is named once."""
+    displays.attributes(GPU, boot_vga="1").drm(OTHER, 1, DP_1="connected")
+    assert uses_of(displays, OTHER) == []
+    displays.remove("/sys/class/drm").drm(GPU, 0, DP_1="connected")
+    assert uses_of(displays, GPU) == [(CONSOLE, "it is the display the firmware started on (boot VGA)")]
+
+
+def test_the_display_the_firmware_started_on_may_be_no_vga(displays: HostTree) -> None:
+    """Newer kernels tell it from the rest (K47), of cards and not of their connectors."""
+    displays.drm(GPU, 0, 128, DP_1="connected").drm(OTHER, 1, 129, DP_2="connected")
+    displays.file(f"{displays.path(OTHER)}/drm/card1/boot_display", "1\n")
+    assert uses_of(displays, OTHER) == [(CONSOLE, "it is the display the firmware started on")]
+    assert uses_of(displays, GPU) == []

@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sysfs.d_state import sleep_uninterruptibly
+from tests.sysfs.reading import root_of
 from vfioctl.sysfs import disposable
 from vfioctl.sysfs.disposable import gather
+from vfioctl.sysfs.entries import File
+from vfioctl.sysfs.recording import RecordingFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support.tree import HostTree
 
 SOON = 0.05
 """Patience of these tests: they wait for what never comes."""
@@ -69,6 +74,20 @@ def test_a_large_result_arrives_whole() -> None:
     assert result == ("a" * 3_000_000, b"\0" * 1_000_000)
 
 
+def test_what_a_recording_keeps_comes_back_with_the_results(tree: HostTree) -> None:
+    """From every process and every batch of it."""
+    jobs = [f"/sys/kernel/iommu_groups/{number}/type" for number in range(300)]
+    for job in jobs:
+        tree.file(job, job)
+    recording = RecordingFiles(root_of(tree))
+
+    results = gather(jobs, recording.read, processes=2, files=recording)
+
+    assert results == [job.encode() for job in jobs]
+    assert recording.entries() == {job: File(job, job.encode()) for job in jobs}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2, 4])
 def test_a_job_that_never_ends_is_left_behind_and_the_others_arrive(processes: int) -> None:
     """None for it, within bounds; what was read and not yet sent is read again (K55)."""
@@ -79,6 +98,7 @@ def test_a_job_that_never_ends_is_left_behind_and_the_others_arrive(processes: i
     assert time.monotonic() - began < 2 * disposable.MOST_ROUNDS * (SOON + disposable.LEAST_PATIENCE) + 5
 
 
+@pytest.mark.slow
 def test_all_jobs_may_be_left_behind() -> None:
     """Then there is no result at all, and an end."""
     assert gather(["x1", "x2"], stuck, processes=2, patience=SOON) == [None, None]
@@ -94,6 +114,7 @@ def test_a_slow_job_is_waited_for() -> None:
     assert gather(["a", "b"], slow, patience=SOON) == [length("a"), length("b")]
 
 
+@pytest.mark.slow
 def test_slow_jobs_that_make_progress_are_not_left_behind() -> None:
     """Nothing is sent before a batch is complete, and a batch may take longer than any patience."""
 
@@ -112,6 +133,7 @@ def in_d_state(job: str) -> tuple[Any, ...]:
     return length(job)
 
 
+@pytest.mark.slow
 def test_a_child_in_d_state_is_left_after_two_looks() -> None:
     """There is nothing to wait for; and less patience is spent on what blocks after it."""
     patience = 0.5
@@ -172,6 +194,8 @@ def test_an_interrupt_ends_the_children(tmp_path: Path) -> None:
     code = f"""
 import os, time
 from vfioctl.sysfs.disposable import gather
+from vfioctl.sysfs.entries import File
+from vfioctl.sysfs.recording import RecordingFiles
 def work(job):
     with open({str(marker)!r}, "a") as file:
         file.write(f"{{os.getpid()}}\\n")

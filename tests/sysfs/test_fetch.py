@@ -6,6 +6,7 @@ import pytest
 
 from tests.sysfs.d_state import sleep_uninterruptibly
 from tests.sysfs.reading import root_of
+from vfioctl.sysfs import disposable
 from vfioctl.sysfs.attribute import Files
 from vfioctl.sysfs.denied import BLOCKED_REASON
 from vfioctl.sysfs.fetch import fetch
@@ -60,8 +61,11 @@ class StuckFiles(Files):
 
 
 @pytest.mark.slow
-def test_a_stuck_device_costs_what_is_stuck_and_no_more(tree: HostTree) -> None:
+def test_a_stuck_device_costs_what_is_stuck_and_no_more(
+    tree: HostTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """First driver_override is given up, then what asks the hardware, and only then the device (K55)."""
+    monkeypatch.setattr(disposable, "PATIENCE", disposable.LEAST_PATIENCE)
     names = [f"0000:{number // 32 + 1:02x}:{number % 32:02x}.0" for number in range(COUNT)]
     for name in names:
         tree.device(name, driver="igb", override="vfio-pci")

@@ -10,6 +10,7 @@ import pytest
 from tests.sysfs.reading import attributes_of, host_of, root_of, unread_of, uses_of
 from vfioctl.model.usage import UsageKind
 from vfioctl.sysfs.attribute import Attributes, Files
+from vfioctl.sysfs.folder import CheckedFolder
 from vfioctl.sysfs.holders import OPEN_NODE, Holder, read_holders, vm_name
 from vfioctl.sysfs.recording import RecordingFiles
 from vfioctl.sysfs.root import HostRoot
@@ -158,9 +159,21 @@ class _PretendedNodes(RecordingFiles):
         super().__init__(root)
         self._pid = pid
 
-    def link(self, path: str) -> str:
+    def folder(self, path: str) -> CheckedFolder:
+        """Open a folder."""
+        folder = super().folder(path)
+        return _PretendedFolder(path) if path == f"/proc/{self._pid}/fd" else folder
+
+
+class _PretendedFolder(CheckedFolder):
+    """The open files of a program that has a node open."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, path, {})
+
+    def link(self, name: str) -> str:
         """Return where a link leads."""
-        return "/dev/vfio/7" if path == f"/proc/{self._pid}/fd/0" else super().link(path)
+        return "/dev/vfio/7" if name == "0" else super().link(name)
 
 
 def test_reading_the_running_system_leaves_nothing_open() -> None:

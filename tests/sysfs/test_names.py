@@ -54,6 +54,15 @@ def test_vendors_and_devices_are_found_by_number(names: Names) -> None:
     assert names.device(0x8086, 0x1533) == "I210"
 
 
+@given(st.lists(st.integers(0, 0xFFFF), unique=True, max_size=12), st.booleans())
+def test_vendors_are_found_in_whatever_order_they_stand(numbers: list[int], ordered: bool) -> None:
+    """In a copy that was edited by hand the last line is the one that was added."""
+    lines = [f"{number:04x}  Vendor {number}\n" for number in (sorted(numbers) if ordered else numbers)]
+    names = Names("".join(lines).encode())
+
+    assert [names.vendor(number) for number in numbers] == [f"Vendor {number}" for number in numbers]
+
+
 def test_an_unknown_number_is_an_answer(names: Names) -> None:
     """A device of one vendor is not looked for among those of another, nor among classes."""
     assert names.vendor(0x1234) is None
@@ -109,6 +118,7 @@ def test_no_content_of_a_database_is_an_error(content: bytes, first: int, second
     names.class_name(first << 8)
 
 
+@pytest.mark.slow
 def test_names_of_the_packaged_database_are_those_of_a_full_parse() -> None:
     """Every vendor and class, and a sample of devices and cards, against the slow way."""
     content = gzip.decompress(COPY.read_bytes())

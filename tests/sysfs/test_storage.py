@@ -93,6 +93,7 @@ def test_swap_is_found_by_device_and_by_name_of_a_mapping(disks: HostTree) -> No
     assert read_swaps(attributes_of(disks)) == (
         "/dev/nvme0n1p1",
         "/dev/mapper/vg0-swap",
+        "/swapfile",
         "/dev/nvme9n1 (deleted)",
     )
     assert uses_of(disks.swaps("/dev/dm-0"), OTHER) == [(SWAP, "nvme1n1p1 (through vg0-swap) is swap space")]
@@ -242,3 +243,64 @@ def test_hundreds_of_volumes_and_mounts_are_matched_in_a_moment(tree: HostTree) 
     (uses,) = storage_uses(attributes, read_blocks(attributes)).values()
     assert len(uses) == count
     assert time.process_time() - began < 2
+
+
+def critical(tree: HostTree, address: str) -> list[tuple[UsageKind, bool]]:
+    """Return the kinds of use of a device, and whether the host stops without it."""
+    return [(usage.kind, usage.critical) for usage in device_of(tree, address).usage]
+
+
+@pytest.mark.parametrize(
+    ("point", "stops"),
+    [
+        ("/", True),
+        ("/boot", True),
+        ("/boot/efi", True),
+        ("/efi", True),
+        ("/usr", True),
+        ("/home", False),
+        ("/boot2", False),
+        ("/mnt/usr", False),
+    ],
+)
+def test_the_host_stops_without_what_it_runs_from(disks: HostTree, point: str, *, stops: bool) -> None:
+    """Its root, its boot files; a data disk is only lost."""
+    disks.mounts(("259:2", "/data", "/dev/nvme0n1p2", "ext4"), ("259:2", point, "/dev/nvme0n1p2", "ext4"))
+    assert critical(disks, DISK) == [(MOUNT, stops)]
+
+
+def test_the_host_stops_without_its_swap(disks: HostTree) -> None:
+    """Through everything that is in between as well."""
+    disks.mapper("dm-0", "253:0", "vg0-swap").holder("nvme0n1p1", "dm-0").swaps("/dev/mapper/vg0-swap")
+    disks.raid("md0", "9:0").holder("nvme1n1p1", "md0").mounts(("9:0", "/", "/dev/md0", "ext4"))
+    assert critical(disks, DISK) == [(SWAP, True)]
+    assert critical(disks, OTHER) == [(MOUNT, True)]
+
+
+def test_a_swap_file_makes_its_file_system_one_to_stop_without(disks: HostTree) -> None:
+    """It is on the mount with the longest way in common, whose device says nothing of swap."""
+    disks.mounts(
+        ("259:2", "/srv", "/dev/nvme0n1p2", "ext4"),
+        ("259:4", "/srv/swap", "/dev/nvme1n1p1", "ext4"),
+        ("259:5", "/srv/swapper", "/dev/nvme1n1p2", "ext4"),
+    )
+    disks.swaps("/srv/swap/file\\0401")
+    assert critical(disks, DISK) == [(MOUNT, False)]
+    assert critical(disks, OTHER) == [(MOUNT, True), (MOUNT, False)]
+
+
+@pytest.mark.parametrize(("point", "stops"), [("/", True), ("/data", False)])
+def test_the_host_stops_without_a_member_of_its_root(disks: HostTree, point: str, *, stops: bool) -> None:
+    """Of btrfs only one member is shown as mounted, of ZFS none."""
+    disks.mounts(("0:40", point, "/dev/nvme0n1p2", "btrfs"))
+    for name in ("nvme0n1p2", "nvme1n1p2"):
+        disks.folder(f"/sys/fs/btrfs/5f1c1b5e-6a1b-4a56-9f2e-3f8d6f0b1c11/devices/{name}")
+    assert critical(disks, OTHER) == [(MEMBER, stops)]
+    disks.remove("/sys/fs/btrfs")
+    for number in ("259:2", "259:5"):
+        udev(disks, number, "btrfs", "u")
+    assert critical(disks, OTHER) == [(MEMBER, stops)]
+    disks.mounts(("0:41", point, "rpool/ROOT/debian", "zfs"), ("0:42", "/", "tank/x", "ext4"))
+    udev(disks, "259:2", "zfs_member", label="tank")
+    udev(disks, "259:5", "zfs_member", label="rpool")
+    assert (critical(disks, DISK), critical(disks, OTHER)) == ([(MEMBER, False)], [(MEMBER, stops)])

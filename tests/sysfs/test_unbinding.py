@@ -85,6 +85,18 @@ def test_a_device_never_meant_for_vfio_is_not_being_unbound(machine: Machine) ->
     assert machine.unbinding() == {CARD: True, SIBLING: False}
 
 
+def test_an_override_that_was_changed_first_hides_nothing(machine: Machine) -> None:
+    """Our own unbind clears it before it starts, so it cannot be what tells."""
+    machine.function(CARD, driver=None, override="(null)")
+    machine.node()
+    machine.holder()
+
+    (device,) = read_host(HostRoot(str(machine.folder))).devices
+
+    assert device.unbinding
+    assert [use.detail for use in device.usage] == ["holder (pid 42) has /dev/vfio/7 open"]
+
+
 @pytest.mark.parametrize("held", [False, True], ids=["nobody has the node", "a program has the node"])
 def test_beside_a_sibling_on_vfio_only_a_holder_makes_an_unbind_wait(machine: Machine, held: bool) -> None:
     """The sibling explains the node; without a holder an unbind would have ended."""

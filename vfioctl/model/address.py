@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from vfioctl.errors import UsageError
+from vfioctl.model.pattern import pattern
 from vfioctl.model.value import NamedTuple
-from vfioctl.typed import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from typing import Self
 
 # The kernel prints the domain with at least four hex digits; Intel VMD domains start at 0x10000 and
 # have five (K1).
-_SPELLING = re.compile(
-    r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])",
-    re.IGNORECASE,
-)
+_SPELLING = pattern(r"(?i)(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])")
 _FIRST_SOFTWARE_DOMAIN = 0x10000
 
 
@@ -29,15 +22,15 @@ class PciAddress(NamedTuple):
     device: int
     function: int
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
+    @staticmethod
+    def parse(text: str) -> PciAddress:
         """Read an address in any accepted spelling; without a domain, domain 0.
 
         Raises:
             UsageError: the text is not an address.
 
         """
-        address = cls.from_name(text)
+        address = _address(text)
         if address is None:
             raise UsageError(
                 f"not a PCI address: {text!r}",
@@ -45,11 +38,10 @@ class PciAddress(NamedTuple):
             )
         return address
 
-    @classmethod
-    def from_name(cls, text: str) -> Self | None:
+    @staticmethod
+    def from_name(text: str) -> PciAddress | None:
         """Read an address in any accepted spelling, or return None when it is not one."""
-        numbers = _numbers(text)
-        return None if numbers is None else cls._make(numbers)
+        return _address(text)
 
     @property
     def slot(self) -> tuple[int, int, int]:
@@ -68,9 +60,9 @@ class PciAddress(NamedTuple):
 
 # A scan meets every address several times: as a device, a parent, a group's member.
 @lru_cache(maxsize=65536)
-def _numbers(text: str) -> tuple[int, int, int, int] | None:
+def _address(text: str) -> PciAddress | None:
     found = _SPELLING.fullmatch(text)
     if found is None:
         return None
     domain, bus, device, function = found.groups()
-    return int(domain or "0", 16), int(bus, 16), int(device, 16), int(function, 16)
+    return PciAddress(int(domain or "0", 16), int(bus, 16), int(device, 16), int(function, 16))

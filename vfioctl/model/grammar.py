@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from vfioctl.errors import UsageError
 from vfioctl.model.address import PciAddress
 from vfioctl.model.ids import CLASS_WORDS
+from vfioctl.model.pattern import pattern
 from vfioctl.model.terms import (
     TERM_KEYS,
     AddressTerm,
@@ -30,22 +29,18 @@ if TYPE_CHECKING:
 
     from vfioctl.model.terms import Term
 
-_GLOB = re.compile(
-    r"(?:([0-9a-f]{4,8}|\*):)?([0-9a-f]{2}|\*):([01][0-9a-f]|\*)(?:\.([0-7]|\*))?",
-    re.IGNORECASE,
+_GLOB = pattern(
+    r"(?i)(?:([0-9a-f]{4,8}|\*):)?([0-9a-f]{2}|\*):([01][0-9a-f]|\*)(?:\.([0-7]|\*))?",
 )
-_IDS = re.compile(
-    r"([0-9a-f]{4}):([0-9a-f]{4}|\*)(?::([0-9a-f]{4}|\*):([0-9a-f]{4}|\*))?",
-    re.IGNORECASE,
-)
-_INDEXES = re.compile(r"([0-9]+)(?:-([0-9]+))?")
+_IDS = pattern(r"(?i)([0-9a-f]{4}):([0-9a-f]{4}|\*)(?::([0-9a-f]{4}|\*):([0-9a-f]{4}|\*))?")
+_INDEXES = pattern(r"([0-9]+)(?:-([0-9]+))?")
 # 65,535 is the most that the 16-bit TotalVFs register can say.
 _MOST_VFS = 0xFFFF
 # What the kernel refuses in the name of an interface.
-_NO_INTERFACE = re.compile(r"[/:\s]")
-_CLASS_PREFIX = re.compile(r"(?:[0-9a-f]{2}){1,3}")
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_USB = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}|[0-9]+-[0-9]+(?:\.[0-9]+)*", re.IGNORECASE)
+_NO_INTERFACE = pattern(r"[/:\s]")
+_CLASS_PREFIX = pattern(r"(?:[0-9a-f]{2}){1,3}")
+_UUID = pattern(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_USB = pattern(r"(?i)[0-9a-f]{4}:[0-9a-f]{4}|[0-9]+-[0-9]+(?:\.[0-9]+)*")
 
 
 def parse_terms(text: str) -> tuple[Term, ...]:

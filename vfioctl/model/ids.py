@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 CLASS_WORDS: dict[str, tuple[str, ...]] = {
     "gpu": ("0300", "0302", "0380"),
     "nvme": ("010802",),
@@ -23,6 +25,8 @@ CLASS_WORDS: dict[str, tuple[str, ...]] = {
 """Class word to prefixes of the six-digit class code; the first match is the word for a device."""
 
 
+# A host with thousands of devices has few classes and few drivers.
+@lru_cache(maxsize=256)
 def class_word(class_code: int) -> str:
     """Return the word for a class code, such as ``gpu`` or ``nic``; ``other`` where there is none."""
     code = f"{class_code:06x}"
@@ -32,6 +36,7 @@ def class_word(class_code: int) -> str:
     return "other"
 
 
+@lru_cache(maxsize=256)
 def is_vfio_driver(name: str | None) -> bool:
     """Tell whether a driver is vfio-pci or one of its variants (K52).
 

@@ -22,7 +22,7 @@ class SshSession(NamedTuple):
 
 
 class ExclusiveDisk(NamedTuple):
-    """A disk that something in the kernel has opened for itself alone, whatever that is."""
+    """A disk or partition that something has opened for itself alone, and no use of the host explains it."""
 
     address: PciAddress
     disk: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import lru_cache
 from posixpath import normpath
 
 from vfioctl.sysfs.denied import denied_error, reason_of
@@ -50,10 +51,11 @@ class Files:
             self._check(path)
         descriptor = os.open(self._prefix + path, _READ)
         try:
-            content = os.read(descriptor, _CHUNK)
             # A sysfs attribute is one page at most and comes whole. procfs gives short reads before the
             # end, so there only an empty one ends the file.
-            if not content or (len(content) < _PAGE and path.startswith("/sys/")):
+            whole = path.startswith("/sys/")
+            content = os.read(descriptor, _PAGE if whole else _CHUNK)
+            if not content or (whole and len(content) < _PAGE):
                 return content
             parts, size = [content], len(content)
             while content and size < _MOST:
@@ -103,16 +105,17 @@ def printable(content: bytes) -> str:
 
 def resolve(path: str, target: str) -> str:
     """Return the host path a link points to; absolute targets stay below the root like all others."""
-    if target.startswith("/"):
-        return normpath(target)
-    folder, rest = path[: path.rindex("/")], target
-    # The kernel's links climb at their start only: this is normpath, without taking it all apart.
-    while rest.startswith("../"):
-        rest = rest[3:]
-        folder = folder[: max(folder.rfind("/"), 0)]
-    if "/." in f"/{rest}" or "//" in target or not rest or rest.endswith("/"):
-        return normpath(f"{path[: path.rindex('/')]}/{target}")
-    return f"{folder}/{rest}"
+    folder = path[: path.rindex("/")]
+    way, _, name = target.rpartition("/")
+    if name in {"", ".", ".."} or target.startswith("/"):
+        return normpath(target if target.startswith("/") else f"{folder}/{target}")
+    return f"{_followed(folder, way)}/{name}"
+
+
+# All links of a bus lead to few folders: what is on one bus is side by side in the device tree.
+@lru_cache(maxsize=1024)
+def _followed(folder: str, way: str) -> str:
+    return normpath(f"{folder}/{way}").removesuffix("/")
 
 
 class Attributes:

@@ -6,6 +6,8 @@ the function. One listing per class serves all devices, however deep the object 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from vfioctl.model.address import PciAddress
 from vfioctl.model.host import MdevInstance
 from vfioctl.model.value import NamedTuple
@@ -39,6 +41,8 @@ class VfioNodes(NamedTuple):
     """Function to its vfio device's name, ``vfio0``."""
 
 
+# The functions of a card and the partitions of a disk have one place in common.
+@lru_cache(maxsize=1024)
 def function_above(path: str) -> PciAddress | None:
     """Return the nearest PCI function on the way to an object in the device tree."""
     for part in reversed(path.split("/")):

@@ -1,18 +1,21 @@
-"""Which function the host's console is drawn on."""
+"""Which GPUs the host drives, and which of them its console is drawn on."""
 
 from __future__ import annotations
 
-import re
-
+from vfioctl.model.pattern import pattern
 from vfioctl.model.usage import Usage, UsageKind
+from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
+from vfioctl.sysfs.classes import class_members
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import re
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from vfioctl.model.address import PciAddress
     from vfioctl.sysfs.attribute import Attributes
+    from vfioctl.sysfs.fetch import Found
     from vfioctl.sysfs.probe import Probe
 
 # Names under which the firmware's framebuffer reserves memory, by driver and kernel (K47).
@@ -26,9 +29,68 @@ FIRMWARE_FRAMEBUFFERS = (
     "vesadrm",
     "vesafb",
 )
-_LINE = re.compile(r"\s*([0-9a-f]+)-([0-9a-f]+) : (.+)")
+NVIDIA = "nvidia"
+"""The driver whose nodes are not all in a class."""
+
+_LINE = pattern(r"\s*([0-9a-f]+)-([0-9a-f]+) : (.+)")
+_DRM_NAME = pattern(r"(?:card|renderD)\d+(?:-.+)?")
+_ACCELERATOR_NAME = pattern(r"accel\d+")
 _DISPLAY_CLASS = 0x03
 _MEMORY = 0x200
+
+
+class Screen(NamedTuple):
+    """A card, a render node or a connector of the class ``drm``, or an accelerator."""
+
+    name: str
+    path: str
+    """Where it is in the device tree."""
+    function: PciAddress
+
+
+class Gpus(NamedTuple):
+    """The GPUs that a driver of the host has, and the nodes it offers for them."""
+
+    nodes: Mapping[str, PciAddress]
+    """``/dev/dri/card0``, ``/dev/dri/renderD128``, ``/dev/accel/accel0`` to their functions."""
+    drivers: Mapping[str, Sequence[PciAddress]]
+    """Driver to its GPUs."""
+    screens: Sequence[Screen]
+    """The cards and their connectors (``card0``, ``card0-DP-1``)."""
+    maybe_open: bool
+    """Whether a program may have a node open; where none can, no process needs to be looked at."""
+
+
+def read_gpus(attributes: Attributes, found: Iterable[Found]) -> Gpus:
+    """Read which GPUs there are, and whether any can be in use."""
+    screens = _members(attributes, root.DRM, _DRM_NAME)
+    nodes = {f"{root.NODES}/dri/{name}": address for name, _, address in screens if "-" not in name}
+    for name, _, address in _members(attributes, root.ACCELERATORS, _ACCELERATOR_NAME):
+        nodes[f"{root.NODES}/accel/{name}"] = address
+    offered = frozenset(nodes.values())
+    drivers: dict[str, list[PciAddress]] = {}
+    for one in found:
+        driver = one.facts.driver
+        # Without its DRM module, NVIDIA's driver has nodes that no class lists.
+        if driver is not None and (driver == NVIDIA or one.address in offered):
+            drivers.setdefault(driver, []).append(one.address)
+    maybe_open = any(_may_be_open(attributes, driver) for driver in drivers)
+    return Gpus(nodes, drivers, screens, maybe_open)
+
+
+def _members(attributes: Attributes, path: str, names: re.Pattern[str]) -> tuple[Screen, ...]:
+    members = class_members(attributes, path, lambda name: bool(names.fullmatch(name)))
+    return tuple(Screen(name, place, address) for name, place, address in members if address is not None)
+
+
+def _may_be_open(attributes: Attributes, driver: str) -> bool:
+    """Tell whether a program may have one of a driver's nodes open: its module's use count has each open one.
+
+    It does not have the text console, so most servers are spared the walk through all processes.
+    """
+    module = attributes.target(f"{root.PCI_DRIVERS}/{driver}/module")
+    # What is built in is not counted.
+    return module is None or attributes.integer(f"{module}/refcnt") != 0
 
 
 def firmware_framebuffers(attributes: Attributes) -> tuple[tuple[int, int, str], ...]:
@@ -61,3 +123,30 @@ def display_uses(
     for start, end, name in firmware:
         if any(flags & _MEMORY and low <= start and end <= high for _, low, high, flags in facts.bars):
             yield Usage(UsageKind.FRAMEBUFFER, name, f"the firmware's framebuffer {name} is in its memory")
+
+
+def screen_uses(
+    attributes: Attributes, screens: Sequence[Screen], known: Collection[PciAddress]
+) -> Iterator[tuple[PciAddress, Usage]]:
+    """Yield what only DRM tells of the console; `known` functions are the console already (boot VGA).
+
+    None of these files asks the hardware: a connector's `status` is what its driver saw last.
+    """
+    known = set(known)
+    for name, path, function in screens:
+        is_card = name.startswith("card") and "-" not in name
+        # It is there, and 1, where the firmware started on a display that is no VGA (K47).
+        if is_card and function not in known and attributes.text(f"{path}/boot_display") == "1":
+            known.add(function)
+            detail = "it is the display the firmware started on"
+            yield function, Usage(UsageKind.CONSOLE, "boot_display", detail)
+    connectors = [screen for screen in screens if "-" in screen.name]
+    # A GPU without connectors is no display; one that was given away has none.
+    if known or len({connector.function for connector in connectors}) != 1:
+        return
+    for name, path, function in connectors:
+        if attributes.text(f"{path}/status") == "connected":
+            socket = name.partition("-")[2]
+            detail = f"it is the only display the host drives, with a screen at {socket}"
+            yield function, Usage(UsageKind.CONSOLE, socket, detail)
+            return

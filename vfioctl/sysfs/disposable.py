@@ -20,10 +20,11 @@ from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from mmap import mmap
-    from typing import Any
+    from typing import Any, TypeAlias
 
-    Result = tuple[Any, ...]
+    from vfioctl.sysfs.attribute import Files, Trace
+
+    Result: TypeAlias = Any
 
 PATIENCE = 0.25
 """Seconds between two looks at children that send nothing; half of it for each that was abandoned."""
@@ -42,7 +43,7 @@ _left_behind: set[int] = set()
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 _BATCH = 128
-_INDEX_BYTES = 4
+_NUMBER_BYTES = 4
 
 
 class Child(NamedTuple):
@@ -60,11 +61,12 @@ def gather(
     *,
     processes: int = 1,
     patience: float | None = PATIENCE,
+    files: Files | None = None,
 ) -> list[Result | None]:
     """Run ``work`` on every job in child processes; None for each job that blocked.
 
-    Without ``patience`` no child is abandoned: for reads that end, however slowly. Results must be tuples of
-    plain values, since they come back through :mod:`marshal`.
+    Without ``patience`` no child is abandoned: for reads that end, however slowly. Results must be plain
+    values, since they come back through :mod:`marshal`. What ``files`` keep of the reads comes back too.
 
     Raises:
         ChildProcessError: ``work`` raised, or a child was killed by somebody else.
@@ -73,8 +75,10 @@ def gather(
     from mmap import mmap
 
     results: list[Result | None] = [None] * len(jobs)
-    with mmap(-1, _INDEX_BYTES * processes) as progress:
-        team = _Team(jobs, work, progress, results)
+    # Where each child is, in memory that it shares with its parent.
+    size = _NUMBER_BYTES * processes
+    with mmap(-1, size) as shared, memoryview(shared) as view, view.cast("I") as places:
+        team = _Team(jobs, work, files, places, results)
         try:
             for slot in range(processes):
                 # Dealt out like cards: what lies together in the list costs alike.
@@ -93,12 +97,14 @@ class _Team:
         self,
         jobs: Sequence[str],
         work: Callable[[str], Result],
-        progress: mmap,
+        files: Files | None,
+        places: memoryview[int],
         results: list[Result | None],
     ) -> None:
         self._jobs = jobs
         self._work = work
-        self._progress = progress
+        self._files = files
+        self._places = places
         self._results = results
         self._children: dict[int, Child] = {}
         self._buffers: dict[int, bytearray] = {}
@@ -108,7 +114,7 @@ class _Team:
         """Fork a child for these jobs."""
         if not indexes:
             return
-        self._mark(slot, indexes[0])
+        self._places[slot] = indexes[0]
         # An interrupt between the fork and its being noted would leave a child that nobody knows of.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         try:
@@ -132,24 +138,16 @@ class _Team:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
             for start in range(0, len(indexes), _BATCH):
-                batch = []
+                results = []
                 for index in indexes[start : start + _BATCH]:
-                    self._mark(slot, index)
-                    batch.append((index, self._work(self._jobs[index])))
-                _send(pipe, marshal.dumps(batch))
+                    self._places[slot] = index
+                    results.append(self._work(self._jobs[index]))
+                _send(pipe, marshal.dumps((results, self._files.drain() if self._files else [])))
             code = 0
         except Exception as error:  # noqa: BLE001 - reported by the parent, whatever it is
             _send(pipe, marshal.dumps(f"{type(error).__name__}: {error}"))
         finally:
             os._exit(code)
-
-    def _mark(self, slot: int, index: int) -> None:
-        at = slot * _INDEX_BYTES
-        self._progress[at : at + _INDEX_BYTES] = index.to_bytes(_INDEX_BYTES, "little")
-
-    def _where(self, child: Child) -> int:
-        mark = self._progress[child.slot * _INDEX_BYTES : (child.slot + 1) * _INDEX_BYTES]
-        return int.from_bytes(mark, "little")
 
     def collect(self, patience: float | None) -> None:
         """Receive until every job has a result or is known to block."""
@@ -167,21 +165,24 @@ class _Team:
         buffer = self._buffers[pipe]
         buffer += data
         child = self._children[pipe]
-        while len(buffer) >= _INDEX_BYTES:
-            size = int.from_bytes(buffer[:_INDEX_BYTES], "little")
-            if len(buffer) < _INDEX_BYTES + size:
+        while len(buffer) >= _NUMBER_BYTES:
+            size = int.from_bytes(buffer[:_NUMBER_BYTES], "little")
+            if len(buffer) < _NUMBER_BYTES + size:
                 break
-            self._accept(marshal.loads(memoryview(buffer)[_INDEX_BYTES : _INDEX_BYTES + size]), child)  # noqa: S302 - our own child
-            del buffer[: _INDEX_BYTES + size]
+            self._accept(marshal.loads(memoryview(buffer)[_NUMBER_BYTES : _NUMBER_BYTES + size]), child)  # noqa: S302 - our own child
+            del buffer[: _NUMBER_BYTES + size]
         if not data:
             self._finish(child)
 
-    def _accept(self, batch: list[tuple[int, Result]] | str, child: Child) -> None:
+    def _accept(self, batch: tuple[list[Result], list[Trace]] | str, child: Child) -> None:
         if isinstance(batch, str):
             raise ChildProcessError(batch)
-        for index, result in batch:
+        results, traces = batch
+        for index, result in zip(child.indexes, results, strict=False):
             self._results[index] = result
-        del child.indexes[: len(batch)]
+        del child.indexes[: len(results)]
+        if self._files:
+            self._files.absorb(traces)
 
     def _finish(self, child: Child) -> None:
         os.waitpid(child.pid, 0)
@@ -193,7 +194,7 @@ class _Team:
         """Abandon children that stand where they stood; start others behind what blocked them."""
         replaced = False
         for child in list(self._children.values()):
-            where = self._where(child)
+            where = self._places[child.slot]
             before, rounds = self._seen.get(child.pid, (-1, 0))
             rounds = rounds + 1 if before == where else 0
             self._seen[child.pid] = (where, rounds)
@@ -239,7 +240,7 @@ def _reap(wait: float) -> None:
 
 
 def _send(pipe: int, payload: bytes) -> None:
-    view = memoryview(len(payload).to_bytes(_INDEX_BYTES, "little") + payload)
+    view = memoryview(len(payload).to_bytes(_NUMBER_BYTES, "little") + payload)
     while view:
         view = view[os.write(pipe, view) :]
 

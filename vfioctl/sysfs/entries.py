@@ -6,9 +6,8 @@ a stranger, so every entry passes an `Intake` before anything of it is written.
 
 from __future__ import annotations
 
-import re
-
 from vfioctl import __version__
+from vfioctl.model.pattern import pattern
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 
@@ -193,7 +192,7 @@ def _check_path(path: str) -> None:
         raise EntryError(f"{path[:40]!r}... is too long for a path")
 
 
-_TARGET = re.compile(r"(?P<climb>(?:\.\./)*(?:\.\.$)?)(?P<rest>.*)", re.DOTALL)
+_TARGET = pattern(r"(?s)(?P<climb>(?:\.\./)*(?:\.\.$)?)(?P<rest>.*)")
 
 
 def _check_target(path: str, target: str) -> None:

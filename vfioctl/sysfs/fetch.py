@@ -57,7 +57,7 @@ class Fetched(NamedTuple):
 def fetch(files: Files, devices: Sequence[str], groups: Sequence[str], *, outline: bool = False) -> Fetched:
     """Read these devices and groups, given by name; on a live host in processes of their own.
 
-    With ``outline`` only the reserved regions of groups are read.
+    With ``outline`` only the reserved regions of groups are read, and the BARs of displays only.
     """
     unread: dict[str, str] = {}
     addresses: dict[str, PciAddress] = {}
@@ -68,7 +68,7 @@ def fetch(files: Files, devices: Sequence[str], groups: Sequence[str], *, outlin
         else:
             addresses[f"{paths.PCI_DEVICES}/{name}"] = address
     jobs = [*addresses, *(f"{paths.IOMMU_GROUPS}/{name}" for name in groups)]
-    work = partial(_work, files, probe_outline if outline else probe_group)
+    work = partial(_work, files, outline=outline)
     results = dict(zip(jobs, _read(files, jobs, work), strict=True))
     return Fetched(
         devices=list(_devices(addresses, results, unread)),
@@ -128,35 +128,23 @@ def _in_processes(files: Files, jobs: list[str], work: Work, processes: int) -> 
     """Read in child processes, which also send what a recording keeps."""
     from vfioctl.sysfs.disposable import PATIENCE, gather
 
-    results: list[Any] = []
     patience = PATIENCE if files.can_block else None
-    for result in gather(
-        jobs, lambda job: (work(job), files.drain()), processes=processes, patience=patience
-    ):
-        if result is None:
-            results.append(None)
-        else:
-            results.append(result[0])
-            files.absorb(result[1])
-    return results
+    return gather(jobs, work, processes=processes, patience=patience, files=files)
 
 
 def _work(
-    files: Files,
-    read_group: Callable[[Files, str], GroupFacts],
-    job: str,
-    skip: tuple[str, ...] = (),
+    files: Files, job: str, *, outline: bool, skip: tuple[str, ...] = ()
 ) -> tuple[Any, ...] | str | None:
     """Read one device or group into plain values; a text says why there are none, None that it blocked."""
     if files.root.denied.get(job) == BLOCKED:
         return None
     if job.startswith(paths.IOMMU_GROUPS):
-        return tuple(read_group(files, job))
+        return tuple(probe_outline(files, job) if outline else probe_group(files, job))
     try:
         path = _place(files, job)
         folder = files.folder(path)
         try:
-            return path, tuple(probe(folder, skip))
+            return path, tuple(probe(folder, skip, outline=outline))
         finally:
             folder.close()
     except Unidentified as error:

@@ -13,10 +13,12 @@ from vfioctl.sysfs.attribute import Attributes
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from vfioctl.model.device import PciDevice
     from vfioctl.sysfs.attribute import Files
+
+    _Region = tuple[int, int, str]
 
 
 def group_names(attributes: Attributes) -> tuple[str, ...] | None:
@@ -53,7 +55,7 @@ def probe_group(files: Files, path: str) -> GroupFacts:
         type=attributes.text(f"{path}/type"),
         members=tuple(members),
         others=tuple(others),
-        regions=tuple(_regions(attributes, f"{path}/reserved_regions")),
+        regions=_regions(attributes, f"{path}/reserved_regions"),
         unread=tuple(attributes.unread.items()),
     )
 
@@ -61,7 +63,7 @@ def probe_group(files: Files, path: str) -> GroupFacts:
 def probe_outline(files: Files, path: str) -> GroupFacts:
     """Read of a group only what decides about its devices: a third of the price on a host with thousands."""
     attributes = Attributes(files)
-    regions = tuple(_regions(attributes, f"{path}/reserved_regions"))
+    regions = _regions(attributes, f"{path}/reserved_regions")
     return GroupFacts(None, (), (), regions, tuple(attributes.unread.items()))
 
 
@@ -70,13 +72,25 @@ def _driver(attributes: Attributes, path: str) -> str | None:
     return attributes.link_name(f"{target}/driver") if target else None
 
 
-def _regions(attributes: Attributes, path: str) -> Iterator[tuple[int, int, str]]:
-    for line in attributes.lines(path):
+def _regions(attributes: Attributes, path: str) -> tuple[_Region, ...]:
+    regions, malformed = _parse_regions(attributes.text(path) or "")
+    if malformed is not None:
+        attributes.unread[path] = f"malformed: {malformed[:40]!r}"
+    return regions
+
+
+# Most groups of a host reserve the same regions: the text is taken apart once, and the values are shared.
+@lru_cache(maxsize=256)
+def _parse_regions(text: str) -> tuple[tuple[_Region, ...], str | None]:
+    """Return the regions, and a line that is none."""
+    regions, malformed = [], None
+    for line in text.split("\n") if text else ():
         try:
             start, end, kind = line.split()
-            yield int(start, 16), int(end, 16), kind
+            regions.append((int(start, 16), int(end, 16), kind))
         except ValueError:
-            attributes.unread[path] = f"malformed: {line[:40]!r}"
+            malformed = line
+    return tuple(regions), malformed
 
 
 def make_group(number: int, facts: GroupFacts) -> IommuGroup:
@@ -91,7 +105,6 @@ def make_group(number: int, facts: GroupFacts) -> IommuGroup:
     )
 
 
-# Most groups of a host reserve the same regions, so they share them.
 @lru_cache(maxsize=256)
 def _make_regions(regions: tuple[tuple[int, int, str], ...]) -> tuple[ReservedRegion, ...]:
     return tuple(ReservedRegion(*region) for region in regions)

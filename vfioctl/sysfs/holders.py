@@ -1,32 +1,36 @@
-"""Which programs keep VFIO nodes open, found without touching the nodes (K28, K30)."""
+"""Which programs keep nodes of VFIO and of GPUs open, found without touching the nodes (K28, K30, K35)."""
 
 from __future__ import annotations
 
 import itertools
-import re
 
+from vfioctl.model.pattern import pattern
 from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from vfioctl.sysfs.attribute import Attributes, Files
+    from vfioctl.sysfs.folder import OpenFolder
 
 # "/dev/vfio/17", "/dev/vfio/noiommu-17" or "/dev/vfio/devices/vfio0"; a snapshot keeps it relative.
-OPEN_NODE = re.compile(r"[./]*(dev/vfio/(?:devices/vfio\d+|(?:noiommu-)?\d+))")
+OPEN_NODE = pattern(
+    r"[./]*(dev/(?:vfio/(?:devices/vfio\d+|(?:noiommu-)?\d+)|dri/(?:card|renderD)\d+|accel/accel\d+|kfd"
+    r"|nvidia(?:\d+|ctl|-modeset|-uvm(?:-tools)?)))"
+)
 
 
 class Holder(NamedTuple):
-    """A program that has a VFIO node open."""
+    """A program that has a node open."""
 
     node: str
     pid: int
     program: str
     vm: str | None
-    """The name of the virtual machine, where the program is one."""
+    """The name of the virtual machine, where the program is one that has a VFIO node open."""
 
     def usage(self) -> Usage:
         """Say it as a use."""
@@ -39,57 +43,72 @@ class Holder(NamedTuple):
 
 def read_holders(attributes: Attributes) -> tuple[Holder, ...]:
     """Look through every process's open files; other users' are unknown without root."""
-    files = attributes.files
-    holders: list[Holder] = []
-    for pid in attributes.names(root.PROCESSES, str.isdecimal):
-        nodes = _open_nodes(attributes, pid)
-        if nodes:
-            program, vm = _identify(files, pid)
-            holders.extend(Holder(node, int(pid), program, vm) for node in nodes)
-    return tuple(holders)
+    nodes = {pid: _open_nodes(attributes, pid) for pid in attributes.names(root.PROCESSES, str.isdecimal)}
+    programs = _identify(attributes.files, {pid: opened for pid, opened in nodes.items() if opened})
+    return tuple(Holder(node, int(pid), *programs[pid]) for pid, opened in nodes.items() for node in opened)
 
 
 def _open_nodes(attributes: Attributes, pid: str) -> list[str]:
-    path = f"{root.PROCESSES}/{pid}/fd"
     try:
-        names = attributes.files.names(path)
+        folder = attributes.files.folder(f"{root.PROCESSES}/{pid}/fd")
     except PermissionError:
         # One note for all of them: which processes there are is of no interest.
         attributes.unread[f"{root.PROCESSES}/*/fd"] = (
-            "permission denied (vfio nodes that other users' programs have open)"
+            "permission denied (nodes of VFIO and GPUs that other users' programs have open)"
         )
         return []
     except OSError:
         return []
-    return sorted({node for name in names if (node := _node(attributes.files, f"{path}/{name}"))})
-
-
-def _node(files: Files, path: str) -> str | None:
     try:
-        found = OPEN_NODE.fullmatch(files.link(path))
+        return sorted({node for name in folder.names() if (node := _node(folder, name))})
+    except OSError:
+        return []
+    finally:
+        folder.close()
+
+
+def _node(folder: OpenFolder, name: str) -> str | None:
+    try:
+        found = OPEN_NODE.fullmatch(folder.link(name))
     except OSError:
         return None
     return f"/{found[1]}" if found else None
 
 
-def _identify(files: Files, pid: str) -> tuple[str, str | None]:
-    """Return a program's name and, for a virtual machine, its name."""
-    if not files.can_block:
-        comm, command = _command(files, pid)
-    else:
-        from vfioctl.sysfs.disposable import gather
-
-        # Reading a command line needs the memory lock of a process that may be stuck.
-        (result,) = gather([pid], lambda job: (*_command(files, job), files.drain()))
-        comm, command, traces = result or ("a program that does not answer", "", [])
-        files.absorb(traces)
-    return comm, vm_name(command.split("\0"))
+def _identify(files: Files, opened: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str | None]]:
+    """Return by process its program's name and, for a virtual machine, its name."""
+    programs: dict[str, tuple[str, str | None]] = {}
+    for pid, comm, command in _commands(files, [pid for pid in opened if any(map(_is_vfio, opened[pid]))]):
+        programs[pid] = comm, vm_name(command.split("\0"))
+    for pid in opened.keys() - programs.keys():
+        programs[pid] = _comm(files, pid), None
+    return programs
 
 
-def _command(files: Files, pid: str) -> tuple[str, str]:
-    path = f"{root.PROCESSES}/{pid}"
-    comm, command = _process_file(files, f"{path}/comm"), _process_file(files, f"{path}/cmdline")
-    return comm.removesuffix("\n"), command.rstrip("\0")
+def _commands(files: Files, pids: list[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield processes with their programs' names and command lines."""
+    if not files.can_block or not pids:
+        for pid in pids:
+            yield pid, _comm(files, pid), _command(files, pid)
+        return
+    from vfioctl.sysfs.disposable import gather
+
+    # Reading a command line needs the memory lock of a process that may be stuck.
+    results = gather(pids, lambda pid: (_comm(files, pid), _command(files, pid)), files=files)
+    for pid, result in zip(pids, results, strict=True):
+        yield pid, *(result or ("a program that does not answer", ""))
+
+
+def _is_vfio(node: str) -> bool:
+    return node.startswith(root.VFIO_GROUP_NODES)
+
+
+def _comm(files: Files, pid: str) -> str:
+    return _process_file(files, f"{root.PROCESSES}/{pid}/comm").removesuffix("\n")
+
+
+def _command(files: Files, pid: str) -> str:
+    return _process_file(files, f"{root.PROCESSES}/{pid}/cmdline").rstrip("\0")
 
 
 def _process_file(files: Files, path: str) -> str:

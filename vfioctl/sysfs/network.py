@@ -85,7 +85,7 @@ def _routes_v4(attributes: Attributes) -> tuple[list[_Connected], dict[str, list
         fields = line.split()
         try:
             interface, flags = fields[0], int(fields[3], 16)
-            network, mask = _little_endian(fields[1]), _little_endian(fields[7])
+            network, mask = little_endian(fields[1]), little_endian(fields[7])
         except (IndexError, ValueError, OverflowError):
             continue
         if not flags & _RTF_UP or flags & _RTF_REJECT:
@@ -97,8 +97,8 @@ def _routes_v4(attributes: Attributes) -> tuple[list[_Connected], dict[str, list
     return connected, defaults
 
 
-def _little_endian(text: str) -> int:
-    # The kernel prints the four bytes as one number of the host's byte order.
+def little_endian(text: str) -> int:
+    """Return an IPv4 address that the kernel printed as one number of the host's byte order."""
     return int.from_bytes(int(text, 16).to_bytes(4, "little"), "big")
 
 

@@ -7,7 +7,7 @@ lock), nothing is listed that can be asked for, and ``driver_override``, whose r
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs.attribute import printable
@@ -33,6 +33,9 @@ _ID_FILES = ("vendor", "device", "subsystem_vendor", "subsystem_device", "class"
 _MODALIAS_LENGTH = len("pci:v00008086d00001533sv00008086sd00000001bc02sc00i00")
 _LAST_ID, _LAST_CLASS = 0xFFFF, 0xFFFFFF
 _BARS = 6
+_PAGE = 4096
+# Words and numbers: room for these is taken from the interpreter's own store, for a page from the C library.
+_SHORT = 256
 # The kernel's IORESOURCE_UNSET: there was no room for it, so the address is none.
 _UNSET = 0x20000000
 
@@ -69,15 +72,37 @@ class Unidentified(Exception):  # noqa: N818 - it says what the device is, not w
     """A device's ids could not be read: it is reported, and left out."""
 
 
-def probe(folder: OpenFolder, skip: Collection[str] = ()) -> Probe:
+def probe(folder: OpenFolder, skip: Collection[str] = (), *, outline: bool = False) -> Probe:
     """Read one device; ``skip`` names attributes known to block, reported as such.
+
+    With ``outline`` only displays have BARs: the console's framebuffer may be in one.
 
     Raises:
         Unidentified: neither modalias nor the id files can be read.
         OSError: the folder went away.
 
     """
-    return _Prober(folder, skip).probe()
+    return _Prober(folder, skip).probe(outline=outline)
+
+
+# Many devices of a host are of one model.
+@lru_cache(maxsize=256)
+def _ids_in(modalias: bytes) -> tuple[int, int, int, int, int] | None:
+    text = modalias.rstrip()
+    if len(text) != _MODALIAS_LENGTH or not text.startswith(b"pci:v"):
+        return None
+    try:
+        ids = (
+            int(text[5:13], 16),
+            int(text[14:22], 16),
+            int(text[24:32], 16),
+            int(text[34:42], 16),
+            int(text[44:46] + text[48:50] + text[51:53], 16),
+        )
+    except ValueError:
+        return None
+    # Eight digits each, of which no device has more than four.
+    return None if (ids[0] | ids[1] | ids[2] | ids[3]) >> 16 else ids
 
 
 class _Prober:
@@ -88,14 +113,14 @@ class _Prober:
         self._skip = skip
         self._unread: list[tuple[str, str]] = []
 
-    def probe(self) -> Probe:
+    def probe(self, *, outline: bool) -> Probe:
         has = self._folder.has
         ids = self._ids()
         base_class = ids[4] >> 16
         driver = self._link("driver")
         # The vfio device stands and the driver's link is gone, which is more than that it cannot be read.
         unbinding = driver is None and has("vfio-dev") and not has("driver")
-        power_state = self._text("power_state")
+        power_state = self._text("power_state", _SHORT)
         has_sriov = has("sriov_totalvfs")
         config = self._config(base_class, power_state)
         return Probe(
@@ -105,13 +130,13 @@ class _Prober:
             iommu_group=self._group(),
             numa_node=self._numa_node(),
             power_state=power_state,
-            reset_methods=tuple((self._text("reset_method") or "").split()),
+            reset_methods=tuple((self._text("reset_method", _SHORT) or "").split()),
             boot_vga=self._flag("boot_vga") if base_class == _DISPLAY else None,
             has_sriov=has_sriov,
             total_vfs=self._number("sriov_totalvfs") if has_sriov else None,
             virtual_functions=self._virtual_functions() if has_sriov else (),
             physical_function=self._link("physfn") if has("physfn") else None,
-            bars=self._bars(),
+            bars=() if outline and base_class != _DISPLAY else self._bars(),
             express=has("max_link_speed") or has("current_link_speed"),
             bridge=ids[4] >> 8 == _PCI_BRIDGE or (base_class == _BRIDGE and has("secondary_bus_number")),
             unbinding=unbinding,
@@ -121,9 +146,9 @@ class _Prober:
             unread=tuple(self._unread),
         )
 
-    def _text(self, name: str) -> str | None:
+    def _text(self, name: str, size: int = _PAGE) -> str | None:
         try:
-            return printable(self._folder.read(name))
+            return printable(self._folder.read(name, size))
         except OSError as error:
             self._note(name, error)
             return None
@@ -137,7 +162,7 @@ class _Prober:
         self._unread.append((name, f"malformed: {text[:40]!r}"))
 
     def _number(self, name: str, base: int = 10) -> int | None:
-        text = self._text(name)
+        text = self._text(name, _SHORT)
         if text is None:
             return None
         try:
@@ -159,21 +184,10 @@ class _Prober:
 
     def _ids(self) -> tuple[int, int, int, int, int]:
         try:
-            text = self._folder.read("modalias").rstrip()
-            if len(text) == _MODALIAS_LENGTH and text.startswith(b"pci:v"):
-                ids = (
-                    int(text[5:13], 16),
-                    int(text[14:22], 16),
-                    int(text[24:32], 16),
-                    int(text[34:42], 16),
-                    int(text[44:46] + text[48:50] + text[51:53], 16),
-                )
-                # Eight digits each, of which no device has more than four.
-                if not (ids[0] | ids[1] | ids[2] | ids[3]) >> 16:
-                    return ids
-        except (OSError, ValueError):
-            pass
-        return self._ids_one_by_one()
+            ids = _ids_in(self._folder.read("modalias", _SHORT))
+        except OSError:
+            ids = None
+        return ids or self._ids_one_by_one()
 
     def _ids_one_by_one(self) -> tuple[int, int, int, int, int]:
         """Read the ids from their own files, where modalias is missing or strange (others' recordings)."""

@@ -14,6 +14,7 @@ from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.assemble import Surroundings, make_device
 from vfioctl.sysfs.attribute import Attributes, Files
 from vfioctl.sysfs.classes import read_companions, read_mdevs, read_slots, read_vfio_nodes
+from vfioctl.sysfs.display import read_gpus
 from vfioctl.sysfs.fetch import fetch
 from vfioctl.sysfs.groups import group_names, make_group, outline_groups
 from vfioctl.sysfs.holders import read_holders
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 def read_host(root: HostRoot, *, files: Files | None = None, outline: bool = False) -> Host:
     """Read the host below a root; ``files`` replaces how (a snapshot is made by recording reads).
 
-    With ``outline`` groups have no type and no members but PCI functions: enough to list devices, too little
-    to explain groups.
+    With ``outline`` groups have no type and no members but PCI functions, and only displays have BARs: enough
+    to list devices, too little to explain groups or to show one device.
 
     Raises:
         UsageError: there is no PCI bus below this root.
@@ -49,15 +50,16 @@ def read_host(root: HostRoot, *, files: Files | None = None, outline: bool = Fal
     found, group_facts, unread = fetch(files, names, groups or (), outline=outline)
     found.sort(key=_by_address)
     vfio, mdevs = read_vfio_nodes(attributes), read_mdevs(attributes)
+    gpus = read_gpus(attributes, found)
     # Without a node there is nothing to hold: the walk through all processes is spared.
-    holders = read_holders(attributes) if vfio.groups or vfio.functions else ()
+    holders = read_holders(attributes) if vfio.groups or vfio.functions or gpus.maybe_open else ()
     found = mark_unbinding(found, vfio, holders)
     probes = {one.address: one.facts for one in found}
     surroundings = Surroundings(
         slots=read_slots(attributes),
         vfio=vfio,
         companions=read_companions(attributes),
-        usage=read_usage(attributes, probes, Vfio(vfio, holders, mdevs)),
+        usage=read_usage(attributes, probes, Vfio(vfio, holders, mdevs), gpus),
         vf_indexes=_vf_indexes(found),
     )
     devices = tuple(make_device(one.address, one.path, one.facts, surroundings) for one in found)

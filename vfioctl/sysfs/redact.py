@@ -29,7 +29,7 @@ _SHORTEST_NAME = 3
 # Where people write the name of their machine: volume groups, pools, labels, mount points, virtual machines.
 _NAMING = re.compile(
     rf"{re.escape(paths.MOUNTS)}|{re.escape(paths.SWAPS)}|{re.escape(paths.HOST_NAME)}"
-    rf"|{re.escape(paths.UDEV_DATA)}/.+|/proc/\d+/(?:comm|cmdline)|/sys/.+/dm/name"
+    rf"|{re.escape(paths.UDEV_DATA)}/.+|/proc/\d+/(?:comm|cmdline)|/sys/.+/dm/name|/sys/.+/input\d+/name"
 )
 # A host with an ordinary word for a name cannot be told by it, and these files would lose their sense.
 _ORDINARY = frozenset(

@@ -20,6 +20,7 @@ PCI_BUS = "/sys/bus/pci"
 PCI_DEVICES = "/sys/bus/pci/devices"
 PCI_DRIVERS = "/sys/bus/pci/drivers"
 PCI_SLOTS = "/sys/bus/pci/slots"
+USB_DEVICES = "/sys/bus/usb/devices"
 MDEV_DEVICES = "/sys/bus/mdev/devices"
 IOMMU_GROUPS = "/sys/kernel/iommu_groups"
 IOMMU_UNITS = "/sys/class/iommu"
@@ -30,12 +31,21 @@ BTRFS = "/sys/fs/btrfs"
 VFIO_GROUPS = "/sys/class/vfio"
 VFIO_DEVICES = "/sys/class/vfio-dev"
 FRAMEBUFFERS = "/sys/class/graphics"
+DRM = "/sys/class/drm"
+ACCELERATORS = "/sys/class/accel"
+INPUTS = "/sys/class/input"
 DEVICE_LINKS = "/sys/class/devlink"
 LOCKDOWN = "/sys/kernel/security/lockdown"
+MODULES = "/sys/module"
 DENYLIST_DISABLED = "/sys/module/vfio_pci/parameters/disable_denylist"
 
 KERNEL_RELEASE = "/proc/sys/kernel/osrelease"
 HOST_NAME = "/proc/sys/kernel/hostname"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+LOADED_MODULES = "/proc/modules"
+NVIDIA_GPUS = "/proc/driver/nvidia/gpus"
+TCP_V4 = "/proc/net/tcp"
+TCP_V6 = "/proc/net/tcp6"
 PROCESSES = "/proc"
 MOUNTS = "/proc/self/mountinfo"
 SWAPS = "/proc/swaps"
@@ -46,8 +56,16 @@ ADDRESSES_V6 = "/proc/net/if_inet6"
 IO_MEMORY = "/proc/iomem"
 UDEV_DATA = "/run/udev/data"
 
+MODULE_LISTS = ("/lib/modules", "/usr/lib/modules")
+"""Where the lists of a kernel's modules are, by its release."""
+
+NODES = "/dev"
 VFIO_GROUP_NODES = "/dev/vfio"
 VFIO_DEVICE_NODES = "/dev/vfio/devices"
+
+LIBVIRT_SCHEMAS = "/usr/share/libvirt/schemas"
+LIBRARY_FOLDERS = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64")
+"""Where the release of an installed libvirt can be told by the name of its library."""
 
 PCI_IDS = (
     "/usr/share/hwdata/pci.ids",

@@ -9,12 +9,16 @@ from __future__ import annotations
 import re
 
 from vfioctl.sysfs import root as paths
+from vfioctl.sysfs.attribute import Attributes
+from vfioctl.sysfs.busy import NVIDIA_MINOR
 from vfioctl.sysfs.denied import BLOCKED, BLOCKED_REASON
 from vfioctl.sysfs.display import FIRMWARE_FRAMEBUFFERS
+from vfioctl.sysfs.drivers import is_module_list, read_drivers, reduced_list
 from vfioctl.sysfs.entries import Denied, Entry, File, Link
 from vfioctl.sysfs.holders import OPEN_NODE, vm_name
 from vfioctl.sysfs.reader import read_host
 from vfioctl.sysfs.recording import RecordingFiles
+from vfioctl.sysfs.usb import read_usb
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +38,10 @@ def capture(root: HostRoot) -> tuple[Host, list[Entry]]:
     """Read a host and return it with everything that was read, ready to be written."""
     recording = RecordingFiles(root)
     host = read_host(root, files=recording)
+    # No part of a host as commands list it, but named by some: by libvirt-xml.
+    read_usb(Attributes(recording))
+    # Nor is this, but bind plans with it.
+    read_drivers(root, files=recording)
     entries = recording.entries()
     for unread in host.unread:
         if unread.reason == BLOCKED_REASON:
@@ -77,13 +85,8 @@ def _is_other_file(entry: Entry) -> bool:
 
 def _without_surplus(entry: Entry) -> Entry:
     match entry:
-        case File(path, content) if _COMMAND.fullmatch(path):
-            return File(path, _command(content))
-        case File(path, content) if path.startswith(f"{paths.UDEV_DATA}/"):
-            lines = (line for line in content.split(b"\n") if line.startswith(_UDEV_KEYS))
-            return File(path, b"".join(line + b"\n" for line in lines))
-        case File(path, content) if path == paths.IO_MEMORY:
-            return File(path, _framebuffer_lines(content))
+        case File(path, content):
+            return File(path, _needed(path, content))
         case Link(path, target) if target.startswith("/"):
             # An absolute target would lead out of the snapshot.
             return Link(path, "../" * (path.count("/") - 1) + target[1:])
@@ -91,10 +94,31 @@ def _without_surplus(entry: Entry) -> Entry:
             return entry
 
 
+def _needed(path: str, content: bytes) -> bytes:
+    """Return of a file's content what the reader uses."""
+    if path.startswith("/sys/"):
+        return content
+    if _COMMAND.fullmatch(path):
+        content = _command(content)
+    elif path.startswith(f"{paths.UDEV_DATA}/"):
+        content = _joined(line for line in content.split(b"\n") if line.startswith(_UDEV_KEYS))
+    elif path.startswith(f"{paths.NVIDIA_GPUS}/"):
+        content = _joined(found[0] for found in NVIDIA_MINOR.finditer(content))
+    elif path == paths.IO_MEMORY:
+        content = _framebuffer_lines(content)
+    elif is_module_list(path):
+        content = reduced_list(path, content)
+    return content
+
+
+def _joined(lines: Iterable[bytes]) -> bytes:
+    return b"".join(line + b"\n" for line in lines)
+
+
 def _framebuffer_lines(content: bytes) -> bytes:
     """Keep of the memory map what the console can be found by."""
     names = tuple(name.encode() for name in FIRMWARE_FRAMEBUFFERS)
-    return b"".join(line + b"\n" for line in content.splitlines() if line.endswith(names))
+    return _joined(line for line in content.splitlines() if line.endswith(names))
 
 
 def _command(content: bytes) -> bytes:

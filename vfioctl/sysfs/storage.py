@@ -6,8 +6,7 @@ administrator and a dead root file system.
 
 from __future__ import annotations
 
-import re
-
+from vfioctl.model.pattern import pattern
 from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
@@ -21,11 +20,13 @@ if TYPE_CHECKING:
     from vfioctl.sysfs.attribute import Attributes
 
 # A path of an NVMe multipath disk, below the PCI function; the visible disk is the subsystem's (K58).
-_HIDDEN_PATH = re.compile(r"nvme\d+c\d+n\d+")
-_CONTROLLER = re.compile(r"nvme\d+")
-_OCTAL = re.compile(r"\\([0-7]{3})")
+_HIDDEN_PATH = pattern(r"nvme\d+c\d+n\d+")
+_CONTROLLER = pattern(r"nvme\d+")
+_OCTAL = pattern(r"\\([0-7]{3})")
 _SUBSYSTEM = "/nvme-subsystem/"
 _SHOWN_MOUNTS = 3
+# Without these the host stops, or does not start again.
+_CRITICAL_POINTS = frozenset({"/", "/boot", "/boot/efi", "/efi", "/usr"})
 
 
 class Block(NamedTuple):
@@ -102,15 +103,27 @@ def _unescape(text: str) -> str:
 
 
 def read_swaps(attributes: Attributes) -> tuple[str, ...]:
-    """Read the device files the host swaps to."""
+    """Read what the host swaps to: files, and device files."""
     rows = (line.split() for line in attributes.lines(root.SWAPS)[1:])
-    return tuple(_unescape(row[0]) for row in rows if row and row[0].startswith("/dev/"))
+    return tuple(_unescape(row[0]) for row in rows if row)
 
 
-def _btrfs_members(attributes: Attributes) -> Iterator[str]:
-    """Yield the members of mounted btrfs file systems, from the kernel's own list."""
+def _critical_points(mounts: Sequence[Mount], swaps: Sequence[str]) -> frozenset[str]:
+    """Return the mount points without which the host stops, those with its swap files among them."""
+    points = set(_CRITICAL_POINTS)
+    for source in swaps:
+        above = [mount.point for mount in mounts if source.startswith(f"{mount.point.rstrip('/')}/")]
+        points.update([max(above, key=len)] if above and not source.startswith("/dev/") else ())
+    return frozenset(points)
+
+
+def _btrfs_members(attributes: Attributes) -> dict[str, list[str]]:
+    """Return the members of mounted btrfs file systems, each with all of its own: the kernel has a list."""
+    members: dict[str, list[str]] = {}
     for uuid in attributes.names(root.BTRFS):
-        yield from attributes.names(f"{root.BTRFS}/{uuid}/devices")
+        names = attributes.names(f"{root.BTRFS}/{uuid}/devices")
+        members.update(dict.fromkeys(names, names))
+    return members
 
 
 def storage_uses(attributes: Attributes, blocks: Mapping[str, Block]) -> dict[PciAddress, list[Usage]]:
@@ -139,10 +152,14 @@ class _Finder:
         for block in blocks.values():
             if block.disk != block.name:
                 self._parts.setdefault(block.disk, []).append(block.name)
-        self._points = self._mount_points(read_mounts(attributes))
-        self._swaps = frozenset(self._name_of(source) for source in read_swaps(attributes))
+        mounts, swaps = read_mounts(attributes), read_swaps(attributes)
+        self._points = self._mount_points(mounts)
+        self._swaps = frozenset(self._name_of(source) for source in swaps if source.startswith("/dev/"))
         self._udev: dict[str, dict[str, str]] = {}
-        self._btrfs = frozenset(_btrfs_members(attributes))
+        self._btrfs = _btrfs_members(attributes)
+        self._critical_points = _critical_points(mounts, swaps)
+        datasets = (mount for mount in mounts if mount.kind == "zfs" and mount.point in self._critical_points)
+        self._critical_pools = frozenset(mount.source.partition("/")[0] for mount in datasets)
 
     def _name_of(self, source: str) -> str:
         """Return the block device a device file stands for: by its name, or by a mapping's name."""
@@ -191,9 +208,10 @@ class _Finder:
     def _own_uses(self, block: Block, way: str) -> Iterator[Usage]:
         points = sorted(self._points.get(block.name, ()), key=lambda point: (len(point), point))
         if points:
-            yield Usage(UsageKind.MOUNT, block.name, f"{way} is mounted on {_listed(points)}")
+            critical = self._is_critical(block.name)
+            yield Usage(UsageKind.MOUNT, block.name, f"{way} is mounted on {_listed(points)}", critical)
         if block.name in self._swaps:
-            yield Usage(UsageKind.SWAP, block.name, f"{way} is swap space")
+            yield Usage(UsageKind.SWAP, block.name, f"{way} is swap space", critical=True)
         if not points:
             yield from self._memberships(block, way)
 
@@ -202,13 +220,23 @@ class _Finder:
         kind = udev.get("ID_FS_TYPE")
         if kind == "zfs_member":
             pool = udev.get("ID_FS_LABEL", "unknown")
-            yield Usage(UsageKind.MEMBER, block.name, f"{way} is part of the ZFS pool {pool}")
-        elif block.name in self._btrfs or (kind == "btrfs" and self._is_mounted(udev.get("ID_FS_UUID"))):
-            yield Usage(UsageKind.MEMBER, block.name, f"{way} is part of a mounted btrfs file system")
+            critical = pool in self._critical_pools
+            yield Usage(UsageKind.MEMBER, block.name, f"{way} is part of the ZFS pool {pool}", critical)
+            return
+        peers = self._btrfs.get(block.name) or (self._mounted(udev) if kind == "btrfs" else ())
+        if peers:
+            critical = any(map(self._is_critical, peers))
+            detail = f"{way} is part of a mounted btrfs file system"
+            yield Usage(UsageKind.MEMBER, block.name, detail, critical)
 
-    def _is_mounted(self, uuid: str | None) -> bool:
-        mounted = (self._blocks[name] for name in self._points if name in self._blocks)
-        return uuid is not None and any(self._udev_of(block).get("ID_FS_UUID") == uuid for block in mounted)
+    def _is_critical(self, name: str) -> bool:
+        return not self._critical_points.isdisjoint(self._points.get(name, ()))
+
+    def _mounted(self, udev: Mapping[str, str]) -> list[str]:
+        """Return the mounted block devices of a file system, by what udev says of one of its members."""
+        uuid = udev.get("ID_FS_UUID")
+        mounted = [self._blocks[name] for name in self._points if name in self._blocks]
+        return [block.name for block in mounted if uuid and self._udev_of(block).get("ID_FS_UUID") == uuid]
 
     def _udev_of(self, block: Block) -> dict[str, str]:
         """Return udev's properties of a block device, from its database without its daemon."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def mark_unbinding(found: Sequence[Found], vfio: VfioNodes, holders: Iterable[Holder]) -> list[Found]:
     """Return the devices with those marked whose unbind waits."""
     driven = {one.facts.iommu_group for one in found if is_vfio_driver(one.facts.driver)}
+    parked = {one.facts.iommu_group for one in found if one.facts.driver is None and _was_vfio(one)}
     held = {holder.node for holder in holders}
 
     def waits(one: Found) -> bool:
@@ -27,8 +28,9 @@ def mark_unbinding(found: Sequence[Found], vfio: VfioNodes, holders: Iterable[Ho
         if one.facts.driver is not None or node is None or _is_unread(one, "driver"):
             return False
         if one.facts.iommu_group not in driven:
-            # VFIO made the node and removes it with its last device: one is still on the way out.
-            return _was_vfio(one)
+            # VFIO made the node and removes it with its last device: one is still on the way out. Where no
+            # override tells which (vfioctl itself sets it before the unbind), it may be any of them.
+            return _was_vfio(one) or (one.facts.iommu_group not in parked and not one.facts.bridge)
         # A sibling explains the node: only with a holder can there be an unbind that waits.
         return node in held and _was_vfio(one)
 

@@ -7,7 +7,8 @@ from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
 from vfioctl.sysfs.classes import class_members, read_framebuffers
-from vfioctl.sysfs.display import display_uses, firmware_framebuffers
+from vfioctl.sysfs.display import display_uses, firmware_framebuffers, screen_uses
+from vfioctl.sysfs.input import input_uses
 from vfioctl.sysfs.network import network_uses, read_network
 from vfioctl.sysfs.storage import read_blocks, storage_uses
 from vfioctl.typed import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from vfioctl.model.host import MdevInstance
     from vfioctl.sysfs.attribute import Attributes
     from vfioctl.sysfs.classes import VfioNodes
+    from vfioctl.sysfs.display import Gpus
     from vfioctl.sysfs.holders import Holder
     from vfioctl.sysfs.probe import Probe
 
@@ -46,8 +48,9 @@ def read_usage(
     attributes: Attributes,
     probes: Mapping[PciAddress, Probe],
     vfio: Vfio,
+    gpus: Gpus,
 ) -> UsageFacts:
-    """Read interfaces, disks, console, mediated devices and open vfio nodes of every function."""
+    """Read interfaces, disks, console, input, mediated devices and open nodes of every function."""
     uses: dict[PciAddress, list[Usage]] = {}
     disks: dict[PciAddress, list[str]] = {}
     interfaces: dict[PciAddress, list[str]] = {}
@@ -58,7 +61,10 @@ def read_usage(
     for address, found in storage_uses(attributes, blocks).items():
         uses.setdefault(address, []).extend(found)
     _add_network(attributes, interfaces, uses)
-    _add_displays(attributes, probes, uses)
+    _add_displays(attributes, probes, gpus, uses)
+    _add_programs(attributes, gpus, vfio.holders, uses)
+    for address, usage in input_uses(attributes):
+        uses.setdefault(address, []).append(usage)
     for mdev in vfio.mdevs:
         detail = f"it is the parent of the mediated device {mdev.uuid}"
         uses.setdefault(mdev.parent, []).append(Usage(UsageKind.MDEV, mdev.uuid, detail))
@@ -86,6 +92,7 @@ def _add_network(
 def _add_displays(
     attributes: Attributes,
     probes: Mapping[PciAddress, Probe],
+    gpus: Gpus,
     uses: dict[PciAddress, list[Usage]],
 ) -> None:
     framebuffers = read_framebuffers(attributes)
@@ -93,6 +100,24 @@ def _add_displays(
     for address, facts in probes.items():
         for usage in display_uses(address, facts, framebuffers, firmware):
             uses.setdefault(address, []).append(usage)
+    consoles = {address for address, facts in probes.items() if facts.boot_vga}
+    for address, usage in screen_uses(attributes, gpus.screens, consoles):
+        uses.setdefault(address, []).append(usage)
+
+
+def _add_programs(
+    attributes: Attributes,
+    gpus: Gpus,
+    holders: Sequence[Holder],
+    uses: dict[PciAddress, list[Usage]],
+) -> None:
+    drawing = [holder for holder in holders if not holder.node.startswith(root.VFIO_GROUP_NODES)]
+    if not drawing:
+        return
+    from vfioctl.sysfs.busy import gpu_uses
+
+    for address, usage in gpu_uses(attributes, gpus, drawing):
+        uses.setdefault(address, []).append(usage)
 
 
 def _add_holders(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support.config_space import PCIE_TO_PCI, Bar
-from tests.support.tree import HostTree
+from tests.support.tree import KEYBOARD, HostTree
 
 GPU, VGA, AUDIO, NIC, WIFI = 0x030000, 0x030000, 0x040300, 0x020000, 0x028000
 NVME, SATA, USB, HOST, ISA, SMBUS = 0x010802, 0x010601, 0x0C0330, 0x060000, 0x060100, 0x0C0500
@@ -130,6 +130,14 @@ def workstation() -> HostTree:
         {"enp3s0": ["192.0.2.20/24", "2001:db8:1::20/64"]}, default="enp3s0"
     )
     tree.slot("1", "0000:01:00").slot("2", "0000:02:00")
+    receiver = f"{tree.path('0000:00:14.0')}/usb1/1-3/1-3:1.1/0003:046D:C52B.0003"
+    tree.input(5, f"{receiver}/0003:046D:4024.0004", "Logitech K400", KEYBOARD, mouse=0)
+    tree.drm("0000:01:00.0", 1, 128, DP_1="connected", HDMI_A_1="disconnected")
+    tree.module("nvidia", "nvidia", users=97)
+    tree.process(
+        2310, ["/usr/lib/xorg/Xorg"], {9: "/dev/nvidiactl", 10: "/dev/nvidia0", 11: "/dev/dri/card1"}
+    )
+    tree.process(2954, ["/usr/bin/firefox"], {31: "/dev/dri/renderD128"})
     tree.file("/proc/iomem", EFI_IOMEM).file(
         "/sys/kernel/security/lockdown", "[none] integrity confidentiality\n"
     )
@@ -163,6 +171,8 @@ def laptop() -> HostTree:
     nvme(tree, "0000:08:00.0", 0, partitions=2)
     tree.mounts(("259:2", "/", "/dev/nvme0n1p2", "ext4")).swaps()
     tree.net("wlp5s0", "0000:05:00.0").network({"wlp5s0": ["198.51.100.33/24"]}, default="wlp5s0")
+    tree.drm("0000:00:02.0", 0, 128, eDP_1="connected", DP_1="disconnected").module("i915", "i915", users=31)
+    tree.process(1804, ["/usr/bin/gnome-shell"], {8: "/dev/dri/card0", 9: "/dev/dri/renderD128"})
     tree.link("/sys/class/graphics/fb0", f"{tree.path('0000:00:02.0')}/graphics/fb0")
     tree.folder(f"{tree.path('0000:00:02.0')}/graphics/fb0")
     return tree
