@@ -24,6 +24,7 @@ INTRUDERS: Final = {
     "click": {"model/asks.py": "from click import echo"},
     "rich": {"sysfs/colours.py": "from rich.text import Text"},
     "lxml": {"cli/xml.py": "def f():\n    from lxml import etree"},
+    "yaml": {"cli/manifests.py": "def f():\n    import yaml"},
     "grpc": {"cli/serve.py": "import grpc.aio", "render/proto.py": "from google.protobuf import message"},
     "pyudev": {"sysfs/events.py": "import pyudev"},
 }

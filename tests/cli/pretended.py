@@ -106,4 +106,5 @@ def _device(device: Any) -> Device:  # noqa: ANN401 - a PciDevice
         device.device_id,
         device.is_bridge,
         len(device.sriov.virtual_functions) if physical else 0,
+        total_vfs=device.sriov.total_vfs if physical else None,
     )

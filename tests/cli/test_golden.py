@@ -100,6 +100,13 @@ def test_the_difference_of_two_hosts(ask: Ask, golden: GoldenFiles) -> None:
         ["snapshot", "save"],
         ["snapshot", "diff"],
         ["libvirt-xml"],
+        ["cdi", "generate"],
+        ["cdi", "list"],
+        ["cdi", "remove"],
+        ["container-args"],
+        ["kubevirt", "snippet"],
+        ["kubevirt", "check"],
+        ["pod-spec"],
     ],
 )
 def test_help(words: list[str], ask: Ask, golden: GoldenFiles) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cli.pretended import Pretended
 from tests.support.fake_kernel import Crash, Fault
+from vfioctl.apply import transaction
+from vfioctl.apply.journal import write_journal
+from vfioctl.apply.lock import locked
 from vfioctl.apply.port import Write
 from vfioctl.errors import LockedError, NotPermittedError
 from vfioctl.model.binding import Binding
 from vfioctl.model.situation import ExclusiveDisk
 from vfioctl.model.usage import Usage, UsageKind
+from vfioctl.plan.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -360,6 +365,18 @@ def test_a_dry_run_meets_the_journal_that_the_real_run_would_meet(here: Pretende
     assert "did not end by itself [journal]" in dry.out
     assert "vfioctl recover" in dry.out
     assert "vfioctl recover" in real.err
+
+
+def test_a_dry_run_takes_one_at_work_for_what_it_is(here: Pretended, ask: Ask) -> None:
+    """Its journal has not been left: nothing is to be recovered, and nobody waits."""
+    with locked(transaction.STATE, 0):
+        write_journal(transaction.STATE, Unfinished("bind", "boot", 1, "now", ()))
+
+        dry = ask("bind", "-n", NIC)
+
+    assert (dry.code, here.kernel.commands) == (0, [])
+    assert f"another vfioctl is at work (pid {os.getpid()}: " in dry.out
+    assert "recover" not in dry.out
 
 
 def test_who_may_not_see_the_records_is_told_that_they_are_unknown(

@@ -11,7 +11,7 @@ from vfioctl.model.binding import Binding, Move
 from vfioctl.model.device import VirtualFunction
 from vfioctl.model.situation import NodeMode
 from vfioctl.plan.bind import plan_bind
-from vfioctl.plan.foresee import foresee
+from vfioctl.plan.foresee import after, foresee
 from vfioctl.plan.plan import Request
 from vfioctl.plan.steps import BindDriver, OwnNode, UnbindDriver
 
@@ -77,6 +77,27 @@ def test_what_is_independent_is_a_unit_of_its_own() -> None:
     plan = plan_bind(host, CATALOG, NOWHERE, Request(asked))
 
     assert [len(unit.moves) for unit in plan.units] == [3, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("real", "virtual"), [("03:00.0", "03:00.4"), ("03:00.4", "03:00.0")])
+def test_virtual_functions_are_independent_of_what_shares_their_slot(real: str, virtual: str) -> None:
+    """They fill a bus by number; the ports of a card do not."""
+    port = make_device(real, driver="igb", iommu_group=1)
+    function = make_device(virtual, driver="igb", iommu_group=2, sriov=VirtualFunction(at("02:00.0"), 0))
+
+    plan = plan_bind(make_host(port, function), CATALOG, NOWHERE, Request((port.address, function.address)))
+
+    assert [len(unit.moves) for unit in plan.units] == [1, 1]
+
+
+def test_companions_go_together_from_different_slots() -> None:
+    """The consumer must have left before its supplier leaves (K50)."""
+    first = make_device("03:00.0", driver="igb", iommu_group=1, companions=(at("04:00.0"),))
+    second = make_device("04:00.0", driver="igb", iommu_group=2, companions=(at("03:00.0"),))
+
+    plan = plan_bind(make_host(first, second), CATALOG, NOWHERE, Request((first.address,)))
+
+    assert [len(unit.moves) for unit in plan.units] == [2]
 
 
 def test_functions_of_one_slot_go_together_also_across_groups() -> None:
@@ -157,6 +178,15 @@ def test_nodes_that_stand_change_hands_only_where_they_differ(
     assert len(nodes(request, *standing, driver="vfio-pci", cdev=cdev)) == steps
 
 
+def test_a_group_is_not_all_that_has_a_node() -> None:
+    """The group's stands and suits; that of the device which is about to come is not there yet (K27)."""
+    standing = NodeMode(NODE, 107, 5, 0o600)
+
+    assert len(nodes(Request((), uid=107), standing)) == 1
+    assert len(nodes(Request((), gid=5), standing, driver="vfio-pci")) == 0
+    assert len(nodes(Request((), gid=6), standing, driver="vfio-pci")) == 1
+
+
 def test_nodes_that_are_to_come_get_their_owner_last() -> None:
     """None where nobody asked for one."""
     assert nodes(Request((), gid=5)) == [OwnNode(1, (at("65:00.0"),), None, 5, None)]
@@ -189,5 +219,6 @@ def test_what_is_behind_vmd_vanishes_with_it() -> None:
     assert [device.address for device in then.devices] == [vmd.address]
     assert then.groups[0].members == (vmd.address,)
     assert not plan.refusals
+    assert after(host, [Move(vmd.address, Binding("vmd", None), Binding("vmd", "vmd"))]).groups == host.groups
     child = plan_bind(host, CATALOG, NOWHERE, Request((disk.address,)))
     assert child.exit_code == 5

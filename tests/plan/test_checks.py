@@ -187,12 +187,13 @@ def test_what_goes_back_to_the_host_costs_the_host_nothing(rule: Rule) -> None:
 
 def test_a_command_that_forces_keeps_what_was_typed() -> None:
     """It can be copied and does the same but for the check."""
-    request = Request((DEVICE,), driver="vfio-pci", device_only=True, force=frozenset({"ssh"}))
+    request = Request((DEVICE,), "vfio-pci", device_only=True, gid=5, mode=0o660, force=frozenset({"ssh"}))
     plan = plan_for({"driver": "igb", "usage": (RULES[9].usage,)}, request=request)
 
     hint = of_check(plan, "net")[0].hint
 
-    command = "vfioctl bind --device-only --driver vfio-pci --force ssh --force net 0000:65:00.0"
+    options = "--device-only --driver vfio-pci --owner :5 --mode 0660 --force ssh --force net"
+    command = f"vfioctl bind {options} 0000:65:00.0"
     assert hint.endswith(f"; if you mean it: {command}")
 
 
@@ -201,6 +202,15 @@ def test_a_display_without_a_driver_can_be_the_console() -> None:
     plan = plan_for({"usage": (Usage(UsageKind.FRAMEBUFFER, "BOOTFB", "BOOTFB is in its memory"),)})
 
     assert [one.check for one in plan.refusals] == ["console"]
+
+
+@pytest.mark.parametrize(("framebuffer", "severity"), [("fb0", REFUSE), ("fb1", WARN), ("fb12", WARN)])
+def test_only_the_first_framebuffer_is_the_console(framebuffer: str, severity: Severity) -> None:
+    """DRM makes one for every card it drives; a second GPU is what people give away."""
+    use = Usage(UsageKind.FRAMEBUFFER, framebuffer, f"the framebuffer {framebuffer} is on it")
+    plan = plan_for({"driver": "bochs-drm", "usage": (use,)})
+
+    assert [one.severity for one in of_check(plan, "console")] == [severity]
 
 
 def test_a_disk_that_something_unknown_has_open_is_refused() -> None:
@@ -259,6 +269,16 @@ def test_a_blocked_unbind_names_who_holds_it(planner: type) -> None:
     assert plan.steps == ()
 
 
+def test_a_sibling_whose_unbind_is_blocked_is_in_the_way_too() -> None:
+    """It is of the group that is to be given back."""
+    host = make_host(make_device(driver="vfio-pci"), make_device("65:00.1", unbinding=True))
+
+    plan = plan_unbind(host, CATALOG, NOWHERE, ASKED)
+
+    assert [(one.check, one.address) for one in plan.refusals] == [("vm", at("65:00.1"))]
+    assert [move.address for move in plan.moves] == [DEVICE]
+
+
 def test_a_blocked_unbind_by_an_unknown_holder_is_refused_all_the_same() -> None:
     """Without root nobody's open files are known."""
     plan = plan_for({"unbinding": True, "driver_override": "vfio-pci"})
@@ -315,16 +335,18 @@ def test_virtual_functions_must_go_before_their_parent_leaves_vfio() -> None:
 
     assert (plan.exit_code, plan.steps) == (5, ())
     assert [one.check for one in plan.refusals] == ["vfs"]
-    assert "echo 0 > /sys/bus/pci/devices/0000:65:00.0/sriov_numvfs" in plan.refusals[0].hint
+    assert "vfioctl sriov off 0000:65:00.0" in plan.refusals[0].hint
 
 
 def test_a_virtual_function_of_a_parent_on_vfio_needs_a_token() -> None:
     """Which is no reason against it (K39)."""
     parent = make_device("64:00.0", driver="vfio-pci", iommu_group=2)
-    host = make_host(parent, make_device(driver=None, sriov=VirtualFunction(parent.address, 0)))
+    function = make_device(driver=None, sriov=VirtualFunction(parent.address, 0))
 
-    (finding,) = plan_bind(host, CATALOG, NOWHERE, ASKED).findings
+    (finding,) = plan_bind(make_host(parent, function), CATALOG, NOWHERE, ASKED).findings
+    usual = plan_bind(make_host(parent._replace(driver="igb"), function), CATALOG, NOWHERE, ASKED)
 
+    assert usual.findings == ()
     assert finding[:3] == ("vfs", NOTE, DEVICE)
     assert "vf-token" in finding.hint
 

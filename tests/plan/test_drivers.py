@@ -7,8 +7,9 @@ import pytest
 from tests.model.factory import at, make_device, make_host
 from tests.plan.hosts import CATALOG, NOWHERE
 from vfioctl.model.drivers import DriverCatalog, ModuleAlias
+from vfioctl.model.variants import modalias, variants
 from vfioctl.plan.bind import plan_bind
-from vfioctl.plan.drivers import choose, find, modalias, variants
+from vfioctl.plan.drivers import choose, find
 from vfioctl.plan.plan import Request, Severity
 from vfioctl.plan.steps import LoadModule
 

@@ -82,6 +82,8 @@ def test_unbind_brings_everything_back(data: st.DataObject) -> None:
     """Drivers and overrides are those from before the bind, with what was recorded of them."""
     host = data.draw(hosts(vfio=False))
     request = data.draw(requests(host))
+    # A bridge that was released beyond the request does not come back by the request alone.
+    assume(not (request.device_only and request.release_shpchp))
     bind = plan_bind(host, CATALOG, NOWHERE, request)
     bound = foresee(host, bind)
 

@@ -58,6 +58,13 @@ class Device:
     device: int = 0x10D3
     bridge: bool = False
     virtual_functions: int = 0
+    total_vfs: int | None = None
+    """How many it could have; None: it is no physical function."""
+    most_vfs: int | None = None
+    """How many its driver makes at most, and calls fewer than asked for a success (K38)."""
+    autoprobe: bool = True
+    vf_held: bool = False
+    """A program has one of its virtual functions open (K56)."""
     refused: dict[str, int] = field(default_factory=dict)
     """Driver to the errno its probe ends with."""
     deferred: dict[str, int] = field(default_factory=dict)
@@ -113,6 +120,10 @@ class FakeKernel:
     """Answers come in this random order, not at once."""
     commands: list[Command] = field(default_factory=list)
     """All that were started."""
+    mdevs: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Parent and type by UUID."""
+    mdevs_left: int = 2
+    """How many more can be made, of whatever type."""
     owners: dict[str, str] = field(default_factory=dict)
     """Owner and mode by node."""
     most_lanes: int = 0
@@ -209,7 +220,7 @@ class FakeKernel:
             case ReadLink(path) | ReadText(path):
                 return self._read(path)
             case Look(path):
-                return _found(path.rpartition("/")[2] in self.loaded)
+                return _found(self._stands(path))
             case OpenToWrite():
                 return Answer(errno.EROFS) if self.read_only else Answer()
             case Modprobe(module):
@@ -224,7 +235,13 @@ class FakeKernel:
             case _:
                 assert_never(command)
 
-    def _read(self, path: str) -> Answer | None:
+    def _stands(self, path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        if name.startswith("virtfn"):
+            return int(name[6:]) < self.devices[folder.rpartition("/")[2]].virtual_functions
+        return name in (self.mdevs if folder == root.MDEV_DEVICES else self.loaded)
+
+    def _read(self, path: str) -> Answer | None:  # noqa: PLR0911 - one for each attribute
         if path == root.BOOT_ID:
             return Answer(text=self.boot_id)
         _, _, rest = path.partition(f"{root.PCI_DEVICES}/")
@@ -238,6 +255,10 @@ class FakeKernel:
             if device.blocked and self.old:
                 return None
             return Answer(text=device.override or "(null)")
+        if attribute == "sriov_numvfs":
+            return Answer(text=str(device.virtual_functions))
+        if attribute == "sriov_drivers_autoprobe":
+            return Answer(text=str(int(device.autoprobe)))
         return Answer(text=f"{getattr(device, attribute):#06x}")
 
     def _write(self, path: str, text: str) -> Answer | None:  # noqa: PLR0911 - one for each attribute
@@ -251,6 +272,10 @@ class FakeKernel:
         name = folder.rpartition("/")[2]
         if attribute == "driver_override":
             return self._override(name, text)
+        if "mdev" in path:
+            return self._mediate(path, text)
+        if attribute.startswith("sriov_"):
+            return self._split(name, attribute, text)
         if name not in self.registered:
             return Answer(errno.ENOENT)
         device = self.devices.get(text)
@@ -268,6 +293,41 @@ class FakeKernel:
             return Answer(errno.EINVAL)
         if text:  # nothing at all never reaches the kernel (K8)
             device.override = text.rstrip("\n\0") or None
+        return Answer()
+
+    def _mediate(self, path: str, text: str) -> Answer:
+        parts = path.split("/")
+        if parts[-1] == "remove":
+            there = self.mdevs.pop(parts[-2], None) is not None
+            self.mdevs_left += there
+            return _found(there)
+        if text in self.mdevs:
+            return Answer(errno.EEXIST)
+        if not self.mdevs_left:
+            return Answer(errno.EUSERS)
+        self.mdevs_left -= 1
+        self.mdevs[text] = (parts[-4], parts[-2])
+        return Answer()
+
+    def _split(self, name: str, attribute: str, text: str) -> Answer | None:  # noqa: PLR0911 - as above
+        device = self.devices.get(name)
+        if device is None or device.total_vfs is None:
+            return Answer(errno.ENOENT)
+        if attribute == "sriov_drivers_autoprobe":
+            device.autoprobe = text == "1"
+            return Answer()
+        number = int(text)
+        if number > device.total_vfs:
+            return Answer(errno.ERANGE)
+        if number == device.virtual_functions:
+            return Answer()  # even without a driver (K37)
+        if device.driver is None or is_vfio_driver(device.driver):
+            return Answer(errno.ENOENT)
+        if number and device.virtual_functions:
+            return Answer(errno.EBUSY)
+        if device.vf_held:
+            return None
+        device.virtual_functions = min(number, number if device.most_vfs is None else device.most_vfs)
         return Answer()
 
     def _unbind(self, name: str, device: Device) -> Answer | None:

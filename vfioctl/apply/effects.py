@@ -19,7 +19,19 @@ from vfioctl.apply.port import (
 from vfioctl.model.ids import is_vfio_driver
 from vfioctl.model.value import NamedTuple
 from vfioctl.plan.outcome import Status, StepOutcome
-from vfioctl.plan.steps import BindDriver, LoadModule, OwnNode, ProbeDrivers, SetOverride, UnbindDriver
+from vfioctl.plan.steps import (
+    AwaitVfs,
+    BindDriver,
+    CreateMdev,
+    LoadModule,
+    OwnNode,
+    ProbeDrivers,
+    RemoveMdev,
+    SetAutoprobe,
+    SetOverride,
+    SetVfs,
+    UnbindDriver,
+)
 from vfioctl.sysfs import root as paths
 from vfioctl.typed import TYPE_CHECKING
 
@@ -59,19 +71,26 @@ def perform(step: Step, timeout: float, owned: list[Owned], hurry: Callable[[], 
     yield Within(timeout)
     match step:
         case LoadModule():
-            return (yield from _load(step))
+            script = _load(step)
         case SetOverride():
-            return (yield from _override(step))
+            script = _override(step)
         case UnbindDriver():
-            return (yield from _unbind(step))
+            script = _unbind(step)
         case BindDriver():
-            return (yield from _bind(step, timeout, hurry))
+            script = _bind(step, timeout, hurry)
         case ProbeDrivers():
-            return (yield from _probe(step, timeout, hurry))
+            script = _probe(step, timeout, hurry)
         case OwnNode():
-            return (yield from _own(step, timeout, owned))
+            script = _own(step, timeout, owned)
+        case SetAutoprobe() | SetVfs():
+            script = _set(step)
+        case CreateMdev() | RemoveMdev():
+            script = _mediate(step)
+        case AwaitVfs():
+            script = _await_vfs(step, timeout, hurry)
         case _:
             assert_never(step)
+    return (yield from script)
 
 
 def driver_link(address: PciAddress) -> ReadLink:
@@ -171,6 +190,45 @@ def _write_patiently(
         answer = yield Write(step.path, step.value)
         if answer.errno != EAGAIN or waited + pause > timeout or hurry():
             return answer
+        yield Pause(pause)
+        waited, pause = waited + pause, min(pause * 2, _LONGEST_PAUSE)
+
+
+def _set(step: SetAutoprobe | SetVfs) -> Script[StepOutcome]:
+    answer = yield Write(step.path, step.value)
+    if answer.errno is not None:
+        return _failed(step, answer)
+    # Fewer virtual functions than asked for are a success to the kernel (K38).
+    found = yield ReadText(step.path)
+    if found.errno is not None:
+        return _failed(step, found)
+    if found.text != step.value:
+        return StepOutcome(step, Status.FAILED, seen=found.text or "nothing")
+    return StepOutcome(step, Status.DONE)
+
+
+def _mediate(step: CreateMdev | RemoveMdev) -> Script[StepOutcome]:
+    answer = yield Write(step.path, step.value)
+    if answer.errno is not None:
+        return _failed(step, answer)
+    found = yield Look(step.folder)
+    if found.errno not in {None, ENOENT}:
+        return _failed(step, found)
+    there = found.errno is None
+    if there is not isinstance(step, CreateMdev):
+        return StepOutcome(step, Status.FAILED, seen="it is there" if there else "it is not there")
+    return StepOutcome(step, Status.DONE)
+
+
+def _await_vfs(step: AwaitVfs, timeout: float, hurry: Callable[[], bool]) -> Script[StepOutcome]:
+    waited, pause = 0.0, _FIRST_PAUSE
+    while True:
+        yield Within(timeout)
+        found = yield Look(step.path)
+        if found.errno is None:
+            return StepOutcome(step, Status.DONE)
+        if found.errno != ENOENT or waited + pause > timeout or hurry():
+            return _failed(step, found)
         yield Pause(pause)
         waited, pause = waited + pause, min(pause * 2, _LONGEST_PAUSE)
 

@@ -14,7 +14,7 @@ from vfioctl.apply.state import read_file, remove_file, replace_file
 from vfioctl.errors import RefusedError
 from vfioctl.model.address import PciAddress
 from vfioctl.model.binding import Binding, Move
-from vfioctl.plan.steps import OwnNode
+from vfioctl.plan.steps import OwnNode, SetAutoprobe
 from vfioctl.plan.unfinished import Unfinished
 from vfioctl.typed import TYPE_CHECKING
 
@@ -56,6 +56,11 @@ def unfinished_from(plan: Plan, boot_id: str) -> Unfinished:
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         units=tuple(unit.moves for unit in plan.units),
         nodes=tuple(step for step in plan.steps if isinstance(step, OwnNode)),
+        probing=tuple(
+            SetAutoprobe(step.address, on=step.before, before=step.on)
+            for step in plan.steps
+            if isinstance(step, SetAutoprobe) and step.before and not step.on
+        ),
     )
 
 
@@ -104,6 +109,7 @@ def _encode(unfinished: Unfinished) -> dict[str, Any]:
             }
             for node in unfinished.nodes
         ],
+        "probing": [str(step.address) for step in unfinished.probing],
     }
 
 
@@ -126,6 +132,9 @@ def _decode(document: dict[str, Any]) -> Unfinished:
         started=document["started"],
         units=tuple(tuple(map(_decode_move, moves)) for moves in document["units"]),
         nodes=tuple(map(_decode_node, document["nodes"])),
+        probing=tuple(
+            SetAutoprobe(decode_address(text), on=True, before=False) for text in document.get("probing", ())
+        ),
         stuck=document["stuck"],
     )
 

@@ -63,6 +63,22 @@ def locked(state: str, timeout: float) -> Iterator[None]:
         os.close(descriptor)
 
 
+def at_work(state: str) -> str | None:
+    """Return who holds the lock of a state folder now, as pid and command; None: nobody that one may see."""
+    try:
+        descriptor = os.open(f"{state}/{_NAME}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        # Shared, so that those who only look do not take each other for the one at work.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def _acquire(descriptor: int, timeout: float) -> None:
     until = monotonic() + timeout
     while True:
@@ -77,10 +93,13 @@ def _acquire(descriptor: int, timeout: float) -> None:
 
 
 def _complaint(descriptor: int, timeout: float) -> LockedError:
-    pid, _, command = os.pread(descriptor, _MOST, 0).decode(errors="replace").partition(" ")
-    # Between its taking the lock and its saying so, there may be nothing, or the one before.
-    holder = f"pid {pid}: {command}" if pid.isdecimal() and os.path.exists(f"/proc/{pid}") else "unknown"
     return LockedError(
-        f"another vfioctl is at work ({holder}); waited {timeout:g} s",
+        f"another vfioctl is at work ({_holder(descriptor)}); waited {timeout:g} s",
         hint="wait for it to end and try again, or give it longer with --lock-timeout",
     )
+
+
+def _holder(descriptor: int) -> str:
+    pid, _, command = os.pread(descriptor, _MOST, 0).decode(errors="replace").partition(" ")
+    # Between its taking the lock and its saying so, there may be nothing, or the one before.
+    return f"pid {pid}: {command}" if pid.isdecimal() and os.path.exists(f"/proc/{pid}") else "unknown"

@@ -9,6 +9,7 @@ from vfioctl.apply.standing import read_states
 from vfioctl.model.value import NamedTuple
 from vfioctl.plan.outcome import Result, Status
 from vfioctl.plan.transition import transition
+from vfioctl.plan.undoing import Apart, undoing
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,7 +52,30 @@ def roll_back(course: Course, plan: Plan, run: Run) -> Undone:
     )
     blocked |= blocked_devices(undo)
     states = read_states(course.port, moving, blocked) if undo else tuple(found.values())
-    return Undone(_marked(plan, run, states), undo, states, _result(plan, states))
+    apart = _take_back(course, run)
+    result = _result(plan, states)
+    if result is Result.ROLLED_BACK:
+        result = _result_apart(run, apart)
+    return Undone(_marked(plan, run, states, apart), (*undo, *apart), states, result)
+
+
+def _take_back(course: Course, run: Run) -> Outcomes:
+    """Take back what was done apart from bindings: as much of it as can be."""
+    taken: list[StepOutcome] = []
+    for unit in run.units:
+        for step in undoing(unit):
+            ((outcome,),) = run_as_far_as_possible(course, [[step]], stoppable=False)
+            taken.append(outcome)
+            if outcome.status is Status.STUCK:
+                return tuple(taken)
+    return tuple(taken)
+
+
+def _result_apart(run: Run, undo: Outcomes) -> Result:
+    stuck = (outcome for outcome in (*run.outcomes, *undo) if outcome.status is Status.STUCK)
+    if any(isinstance(outcome.step, Apart) for outcome in stuck):
+        return Result.STUCK
+    return Result.ROLLED_BACK if all(outcome.status in WELL for outcome in undo) else Result.PARTIAL
 
 
 def _way_back(unit: Unit, found: dict[PciAddress, DeviceState]) -> tuple[Step, ...]:
@@ -81,9 +105,11 @@ def _give_back(course: Course, owned: Owned) -> Script[None]:
         return
 
 
-def _marked(plan: Plan, run: Run, states: Iterable[DeviceState]) -> Outcomes:
+def _marked(plan: Plan, run: Run, states: Iterable[DeviceState], apart: Outcomes) -> Outcomes:
     """Return the plan's outcomes, with what is undone marked so."""
     back = _at_before(plan, states)
+    if apart and all(outcome.status in WELL for outcome in apart):
+        back |= {outcome.step.address for outcome in apart if outcome.step.address is not None}
     return tuple(
         outcome._replace(status=Status.UNDONE) if _is_undone(outcome, back) else outcome
         for outcome in run.outcomes

@@ -34,6 +34,7 @@ Examples:
   vfioctl bind 65:00.0                      with the rest of its group
   vfioctl bind --owner qemu:kvm group:17    whoever runs the VM may open the node
   vfioctl bind vfs-of:enp1s0#0-3            four virtual functions
+  vfioctl bind --persist 65:00.0            after every boot, too
   vfioctl bind --force console 01:00.0      the only display, and you mean it
 """,
 )
@@ -56,6 +57,11 @@ Examples:
     is_flag=True,
     help="Take a bridge of the group from the hotplug driver shpchp, which would keep the group from VFIO.",
 )
+@click.option(
+    "--persist",
+    is_flag=True,
+    help="Store it in /etc, so that it is so after every boot: for this card at this address only.",
+)
 @changing.timeout_option
 @changing.lock_timeout_option
 @changing.dry_run_option
@@ -71,6 +77,7 @@ def command(
     force: tuple[str, ...],
     device_only: bool,
     release_shpchp: bool,
+    persist: bool,
     timeout: float,
     lock_timeout: float,
     dry_run: bool,
@@ -81,5 +88,5 @@ def command(
     asked = changing.Asked(
         "bind", selectors, every, driver, device_only, force, timeout, lock_timeout, dry_run
     )
-    asked = asked._replace(owner=owner, mode=mode, release_shpchp=release_shpchp)
+    asked = asked._replace(owner=owner, mode=mode, release_shpchp=release_shpchp, persist=persist)
     return changing.change(session, asked, plan_bind)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vfioctl.model.host import Host
     from vfioctl.model.selector import Selector
     from vfioctl.model.situation import Situation
+    from vfioctl.plan.outcome import StepOutcome
     from vfioctl.plan.plan import Plan, Request
 
     Function = TypeVar("Function", bound=Callable[..., Any])
@@ -44,6 +45,7 @@ class Asked(NamedTuple):
     owner: Owner | None = None
     mode: int | None = None
     release_shpchp: bool = False
+    persist: bool = False
 
 
 selectors_argument = click.argument(
@@ -114,8 +116,10 @@ def check_may_change(session: Session, command: str, *, dry_run: bool) -> None:
         )
 
 
-def change(session: Session, asked: Asked, decide: Decide) -> int:
+def change(session: Session, asked: Asked, decide: Decide, before: tuple[StepOutcome, ...] = ()) -> int:
     """Plan, and unless it is a dry run carry out; print what came of it and return the exit code.
+
+    Steps that were done ``before``, for the devices to be there at all, are reported first.
 
     Raises:
         VfioctlError: there was no plan to begin with, or the lock was not to be had.
@@ -126,15 +130,20 @@ def change(session: Session, asked: Asked, decide: Decide) -> int:
 
     planning = Planning(asked, decide)
     if not asked.dry_run:
-        return _carry_out(session, planning)
+        return _carry_out(session, planning, before)
     from vfioctl.cli.reporting import show_dry_run
 
     with session.opened() as root:
         plan = planning.plan(root)
-    return show_dry_run(session, planning.host, plan)
+        kept = None
+        if asked.persist and not plan.refusals:
+            from vfioctl.cli.persisting import planned
+
+            kept = planned(root, planning.host, plan)
+    return show_dry_run(session, planning.host, plan, kept)
 
 
-def _carry_out(session: Session, planning: Planning) -> int:
+def _carry_out(session: Session, planning: Planning, before: tuple[StepOutcome, ...]) -> int:
     from vfioctl.apply.transaction import Settings, carry_out
     from vfioctl.cli.progress import progress
     from vfioctl.cli.reporting import Tally, refused, show_report
@@ -151,4 +160,9 @@ def _carry_out(session: Session, planning: Planning) -> int:
             # Under the lock everything is read again: it may have changed while another one had it.
             settings = Settings(timeout=asked.timeout, lock_timeout=asked.lock_timeout)
             report = carry_out(partial(planning.plan, root), settings, observe=tally.count)
-    return show_report(session, planning.host, report)
+    report = report._replace(outcomes=(*before, *report.outcomes))
+    if not asked.persist:
+        return show_report(session, planning.host, report)
+    from vfioctl.cli.persisting import store_and_show
+
+    return store_and_show(session, root, planning, report)

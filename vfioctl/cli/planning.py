@@ -97,20 +97,29 @@ def _as_for_real(root: HostRoot, plan: Plan) -> Plan:
         hint = "a dry run on the host itself tells"
         untold = Finding("unknown", Severity.NOTE, None, RECORDED, hint)
         return plan._replace(findings=(*plan.findings, untold)) if plan.moves else plan
+    finding = _unfinished_business()
+    return plan if finding is None else plan._replace(findings=(finding, *plan.findings))
+
+
+def _unfinished_business() -> Finding | None:
+    """Return what the real run would meet of another one: one at work, or the journal that one left."""
     from vfioctl.apply.journal import read_unfinished
+    from vfioctl.apply.lock import at_work
     from vfioctl.apply.transaction import STATE
 
     try:
         unfinished = read_unfinished(STATE)
     except NotPermittedError:
-        return plan  # That the folder is hidden is among the findings already.
+        return None  # That the folder is hidden is among the findings already.
+    if worker := at_work(STATE):
+        message = f"another vfioctl is at work ({worker}): things may stand otherwise when it has ended"
+        return Finding("journal", Severity.WARN, None, message, "look again then")
     if unfinished is None:
-        return plan
-    left = Finding(
+        return None
+    return Finding(
         "journal",
         Severity.REFUSE,
         None,
         f"a {unfinished.command} of {unfinished.started} (pid {unfinished.pid}) did not end by itself",
         "finish or undo it first: vfioctl recover",
     )
-    return plan._replace(findings=(left, *plan.findings))

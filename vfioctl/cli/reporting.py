@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vfioctl.cli.session import Session
     from vfioctl.model.host import Host
     from vfioctl.model.situation import NodeMode
+    from vfioctl.plan.keeping import Kept
     from vfioctl.plan.plan import Plan
 
 _HOST_CANNOT = HostCannotError.exit_code
@@ -63,32 +64,39 @@ def _all(plan: Plan, status: Status) -> tuple[StepOutcome, ...]:
     return tuple(StepOutcome(step, status) for step in plan.steps)
 
 
-def show_dry_run(session: Session, host: Host, plan: Plan) -> int:
+def show_dry_run(session: Session, host: Host, plan: Plan, kept: Kept | None = None) -> int:
     """Print a plan that is not carried out, and return what its checks come to."""
     report = planned(plan)
     if session.form == "json":
         from vfioctl.render.plan_document import plan_document
 
-        session.print_document(plan_document(report, dry_run=True))
-        _complain(_refusal(report))
+        session.print_document(plan_document(report, dry_run=True, files=kept.changes if kept else ()))
+        complain(_refusal(report))
     else:
         from vfioctl.render.plan import plan_lines
 
         session.print_lines(plan_lines(host, plan, session.names(), width=session.width))
+        _show_kept(session, kept, planned=True)
     return report.exit_code
 
 
-def show_report(session: Session, host: Host, report: Report) -> int:
+def _show_kept(session: Session, kept: Kept | None, *, planned: bool) -> None:
+    if kept is None:
+        return
+    from vfioctl.render.persist import kept_lines
+
+    session.print_lines(kept_lines(kept, planned=planned, width=session.width))
+    for remark in kept.remarks:
+        session.warn(remark)
+
+
+def show_report(session: Session, host: Host, report: Report, kept: Kept | None = None) -> int:
     """Print what became of a plan that was made for this host, and return the exit code."""
     failed = report.result in {Result.ROLLED_BACK, Result.PARTIAL, Result.STUCK}
     # Who holds what is stuck is known only now.
     now = _read_again() if report.result is Result.STUCK else host
     if session.form == "json":
-        from vfioctl.render.plan_document import plan_document
-        from vfioctl.render.problems import problem_findings
-
-        problems = problem_findings(report, host, now) if failed else ()
-        session.print_document(plan_document(report, dry_run=False, problems=problems))
+        _print_document(session, report, host, now, kept)
     elif report.result is not Result.REFUSED:
         from vfioctl.render.outcome import outcome_lines
 
@@ -97,9 +105,37 @@ def show_report(session: Session, host: Host, report: Report) -> int:
             host, report, nodes, session.names(), width=session.width, verbose=session.verbose
         )
         session.print_lines(lines)
-    _mention(session, report.plan)
-    _complain(_failure(report, host, now) if failed else _refusal(report))
+        _show_kept(session, kept, planned=False)
+    mention(session, report.plan)
+    complain(_failure(report, host, now) if failed else _refusal(report))
     return report.exit_code
+
+
+def show_failure(session: Session, host: Host, report: Report) -> int:
+    """Print why a plan was refused or failed that moves no bindings, and return the exit code."""
+    now = _read_again() if report.result is Result.STUCK else host
+    if session.form == "json":
+        _print_document(session, report, host, now, None)
+    mention(session, report.plan)
+    show_refusal(report)
+    if report.result is not Result.REFUSED:
+        complain(_failure(report, host, now))
+    return report.exit_code
+
+
+def _print_document(session: Session, report: Report, host: Host, now: Host, kept: Kept | None) -> None:
+    from vfioctl.render.plan_document import plan_document
+    from vfioctl.render.problems import problem_findings
+
+    failed = report.result in {Result.ROLLED_BACK, Result.PARTIAL, Result.STUCK}
+    problems = problem_findings(report, host, now) if failed else ()
+    files = kept.changes if kept else ()
+    session.print_document(plan_document(report, dry_run=False, problems=problems, files=files))
+
+
+def show_refusal(report: Report) -> None:
+    """Say on stderr what forbids a plan, if anything does."""
+    complain(_refusal(report))
 
 
 def _read_again() -> Host:
@@ -116,7 +152,7 @@ def _nodes() -> tuple[NodeMode, ...]:
     return tuple(read_nodes(HostRoot()))
 
 
-def _mention(session: Session, plan: Plan) -> None:
+def mention(session: Session, plan: Plan) -> None:
     """Say on stderr what the checks found and let pass."""
     from vfioctl.render.findings import said
 
@@ -156,7 +192,7 @@ def _failure(report: Report, host: Host, now: Host) -> VfioctlError:
     return kind(message, hint=hint)
 
 
-def _complain(error: VfioctlError | None) -> None:
+def complain(error: VfioctlError | None) -> None:
     """Say an error on stderr; the document on stdout is the plan's, so none is raised."""
     if error is None:
         return

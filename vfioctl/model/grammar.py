@@ -50,10 +50,10 @@ def parse_terms(text: str) -> tuple[Term, ...]:
         UsageError: a term is not in the grammar; the message names it and the hint what was expected.
 
     """
-    return tuple(_parse_term(term) for term in _split(text))
+    return tuple(_parse_term(term) for term in split_terms(text))
 
 
-def _split(text: str) -> list[str]:
+def split_terms(text: str) -> list[str]:
     """Split at commas, except inside the index list of ``vfs-of:NAME#0-3,5``."""
     terms: list[str] = []
     for piece in map(str.strip, text.split(",")):

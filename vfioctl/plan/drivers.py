@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
 from vfioctl.model.ids import is_vfio_driver
 from vfioctl.model.value import NamedTuple
+from vfioctl.model.variants import variants
 from vfioctl.plan.plan import AUTO
 from vfioctl.plan.steps import LoadModule
 from vfioctl.typed import TYPE_CHECKING
@@ -60,24 +59,6 @@ def choose(catalog: DriverCatalog, device: PciDevice, wanted: str | None) -> Cho
     if wanted == AUTO:
         return choice._replace(reason=f"{VFIO_PCI} is taken: no variant is made for this model")
     return choice
-
-
-def variants(catalog: DriverCatalog, device: PciDevice) -> tuple[str, ...]:
-    """Return the modules made for a device, the one with the fewest wildcards first (K52)."""
-    text = modalias(device)
-    found = [alias for alias in catalog.vfio_aliases if fnmatchcase(text, alias.pattern)]
-    found.sort(key=lambda alias: (alias.pattern.count("*"), alias.module))
-    return tuple(dict.fromkeys(_spelled(alias.module) for alias in found))
-
-
-def modalias(device: PciDevice) -> str:
-    """Return what the kernel matches aliases with, without the bus in front."""
-    vendor, model = device.subsystem_vendor_id or 0, device.subsystem_device_id or 0
-    code = device.class_code
-    return (
-        f"v{device.vendor_id:08X}d{device.device_id:08X}sv{vendor:08X}sd{model:08X}"
-        f"bc{code >> 16:02X}sc{code >> 8 & 0xFF:02X}i{code & 0xFF:02X}"
-    )
 
 
 def find(catalog: DriverCatalog, name: str) -> Choice:

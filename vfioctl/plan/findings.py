@@ -51,7 +51,7 @@ class Case(NamedTuple):
     def losing(self) -> tuple[PciDevice, ...]:
         """What would leave a driver of the host's, and what vanishes with it."""
         leaving = (move.address for move in self.moves if _leaves_host(move))
-        return tuple(device for device in lost_with(self.host, leaving) if not device.is_bridge)
+        return lost_with(self.host, leaving)
 
     def asking(self, *options: str) -> str:
         """Return the command as it was typed, with more options."""
@@ -60,10 +60,18 @@ class Case(NamedTuple):
         words += ["--device-only"] if request.device_only else []
         words += ["--release-shpchp"] if request.release_shpchp else []
         words += ["--driver", request.driver] if request.driver is not None else []
+        words += ["--owner", _owner(request)] if _owner(request) else []
+        words += ["--mode", f"{request.mode:04o}"] if request.mode is not None else []
         words += [word for check in sorted(request.force) for word in ("--force", check)]
         words += options
         named = [str(address) for address in request.devices]
         return " ".join((*words, *(named if len(named) <= _FEW else [*named[:_FEW], "..."])))
+
+
+def _owner(request: Request) -> str:
+    return ("" if request.uid is None else str(request.uid)) + (
+        "" if request.gid is None else f":{request.gid}"
+    )
 
 
 def _leaves_host(move: Move) -> bool:

@@ -8,6 +8,7 @@ from vfioctl.model.situation import Situation
 from vfioctl.plan.drivers import find, loads
 from vfioctl.plan.findings import Case, gather, ordered
 from vfioctl.plan.plan import Finding, Plan, Request, Severity, Unit
+from vfioctl.plan.sriov import vfs_of
 from vfioctl.plan.transition import transition
 from vfioctl.typed import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ def plan_recover(
         note = Finding("journal", Severity.NOTE, None, text, "see where the devices are: vfioctl scan")
         return Plan("recover", addresses, addresses, findings=(note,))
     onward = finish or all(_arrived(host, move) for move in planned)
-    units = tuple(_units(host, unfinished, onward=onward))
+    units = (*_units(host, unfinished, onward=onward), *_probing(host, unfinished))
     moves = tuple(move for unit in units for move in unit.moves)
     case = Case("recover", host, Situation(), Request(addresses), moves, tuple(_blocked(host, planned)))
     drivers = [move.goal.driver for move in moves if move.goal.driver is not None]
@@ -48,7 +49,7 @@ def plan_recover(
         addresses,
         tuple(loads(choice for choice in choices if choice.missing is None)),
         units,
-        ordered((*gather(case, recovering=True), *_absent(host, planned))),
+        ordered((*gather(case, recovering=True), *_absent(host, planned), *_split(host, unfinished))),
     )
 
 
@@ -94,6 +95,22 @@ def _nodes(unfinished: Unfinished, part: Sequence[Move]) -> Iterator[OwnNode]:
     for node in unfinished.nodes:
         if not mine.isdisjoint(node.members):
             yield node
+
+
+def _probing(host: Host, unfinished: Unfinished) -> Iterator[Unit]:
+    """Yield a unit for each device whose new virtual functions are kept from drivers since that run."""
+    for step in unfinished.probing:
+        if step.address in host.by_address:
+            yield Unit((), (step,))
+
+
+def _split(host: Host, unfinished: Unfinished) -> Iterator[Finding]:
+    for step in unfinished.probing:
+        device = host.by_address.get(step.address)
+        if device is not None:
+            text = f"it has {vfs_of(device)} virtual functions now; they stay"
+            hint = f"vfioctl sriov set {step.address} NUMBER; or: vfioctl sriov off {step.address}"
+            yield Finding("journal", Severity.NOTE, step.address, text, hint)
 
 
 def _blocked(host: Host, planned: Sequence[Move]) -> Iterator[PciDevice]:

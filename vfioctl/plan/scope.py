@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vfioctl.errors import NotFoundError
+from vfioctl.model.device import VirtualFunction
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -97,8 +98,10 @@ def _near(host: Host, address: PciAddress) -> Iterator[PciAddress]:
         yield from group.members
     yield from companions(host, device)
     # Virtual functions fill the slots of a bus by number alone; they have nothing to do with each other.
-    if device.sriov is None:
-        yield from (neighbour.address for neighbour in host.same_slot(device) if neighbour.sriov is None)
+    if not isinstance(device.sriov, VirtualFunction):
+        for neighbour in host.same_slot(device):
+            if not isinstance(neighbour.sriov, VirtualFunction):
+                yield neighbour.address
 
 
 def groups_of(host: Host, devices: Iterable[PciAddress]) -> tuple[int, ...]:

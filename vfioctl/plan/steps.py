@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _DEVICES = "/sys/bus/pci/devices"
 _DRIVERS = "/sys/bus/pci/drivers"
+_MDEVS = "/sys/bus/mdev/devices"
 _PROBE = "/sys/bus/pci/drivers_probe"
 
 CLEARED = "\n"
@@ -143,5 +144,125 @@ class OwnNode(NamedTuple):
         return " ".join(part for part in (owner + group, mode) if part)
 
 
-Step = LoadModule | SetOverride | UnbindDriver | BindDriver | ProbeDrivers | OwnNode
-"""Everything that vfioctl ever does to a device's binding."""
+class SetAutoprobe(NamedTuple):
+    """Say whether drivers take the virtual functions of a device as they are made (K41)."""
+
+    address: PciAddress
+    on: bool
+    before: bool
+    step: Literal["sriov_drivers_autoprobe"] = "sriov_drivers_autoprobe"
+
+    @property
+    def path(self) -> str:
+        """The attribute it is written to."""
+        return f"{_DEVICES}/{self.address}/sriov_drivers_autoprobe"
+
+    @property
+    def value(self) -> str:
+        """What is written."""
+        return "1" if self.on else "0"
+
+
+class SetVfs(NamedTuple):
+    """Make so many virtual functions, or with 0 remove all of them.
+
+    A driver may make fewer and still say yes (K38). While somebody has one of them open, their removal blocks
+    and holds a lock that every later one on the machine waits for (K56).
+    """
+
+    address: PciAddress
+    number: int
+    before: int
+    step: Literal["sriov_numvfs"] = "sriov_numvfs"
+
+    @property
+    def path(self) -> str:
+        """The attribute it is written to."""
+        return f"{_DEVICES}/{self.address}/sriov_numvfs"
+
+    @property
+    def value(self) -> str:
+        """What is written."""
+        return str(self.number)
+
+
+class AwaitVfs(NamedTuple):
+    """Wait until the last of the virtual functions is there (K59); writes nothing."""
+
+    address: PciAddress
+    number: int
+    step: Literal["virtual_functions"] = "virtual_functions"
+
+    @property
+    def path(self) -> str:
+        """The link to the last one."""
+        return f"{_DEVICES}/{self.address}/virtfn{self.number - 1}"
+
+    @property
+    def value(self) -> str:
+        """How many there are to be."""
+        return str(self.number)
+
+
+SriovStep = SetAutoprobe | SetVfs | AwaitVfs
+"""What is done to make and unmake virtual functions."""
+
+
+class CreateMdev(NamedTuple):
+    """Make a mediated device of a type (K53)."""
+
+    address: PciAddress
+    """Its parent."""
+    type_id: str
+    uuid: str
+    step: Literal["mdev_create"] = "mdev_create"
+
+    @property
+    def path(self) -> str:
+        """The attribute it is written to."""
+        return f"{_DEVICES}/{self.address}/mdev_supported_types/{self.type_id}/create"
+
+    @property
+    def value(self) -> str:
+        """What is written."""
+        return self.uuid
+
+    @property
+    def folder(self) -> str:
+        """What is there once it is made."""
+        return f"{_MDEVS}/{self.uuid}"
+
+
+class RemoveMdev(NamedTuple):
+    """Remove a mediated device."""
+
+    address: PciAddress
+    """Its parent."""
+    type_id: str
+    uuid: str
+    step: Literal["mdev_remove"] = "mdev_remove"
+
+    @property
+    def path(self) -> str:
+        """The attribute it is written to."""
+        return f"{self.folder}/remove"
+
+    @property
+    def value(self) -> str:
+        """What is written."""
+        return "1"
+
+    @property
+    def folder(self) -> str:
+        """What is gone once it is removed."""
+        return f"{_MDEVS}/{self.uuid}"
+
+
+MdevStep = CreateMdev | RemoveMdev
+"""What is done to make and unmake mediated devices."""
+
+BindingStep = LoadModule | SetOverride | UnbindDriver | BindDriver | ProbeDrivers | OwnNode
+"""What is done to a device's binding."""
+
+Step = BindingStep | SriovStep | MdevStep
+"""Everything that vfioctl ever does to a device."""

@@ -7,7 +7,7 @@ from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfioctl.model.binding import Move
-    from vfioctl.plan.steps import OwnNode
+    from vfioctl.plan.steps import OwnNode, SetAutoprobe
 
 
 class Unfinished(NamedTuple):
@@ -25,3 +25,5 @@ class Unfinished(NamedTuple):
     nodes: tuple[OwnNode, ...] = ()
     stuck: bool = False
     """It ended with a write that was still blocked, not by a crash."""
+    probing: tuple[SetAutoprobe, ...] = ()
+    """What drivers do with new virtual functions, as it was before (K41)."""

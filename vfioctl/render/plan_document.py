@@ -9,16 +9,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vfioctl.plan.outcome import Report, StepOutcome
+    from vfioctl.plan.persist import FileChange
     from vfioctl.plan.plan import Finding
     from vfioctl.render.document import Document
 
 
-def plan_document(report: Report, *, dry_run: bool, problems: Iterable[Finding] = ()) -> Document:
-    """Describe what is planned or what became of it; the steps of a rollback stand behind the others."""
+def plan_document(
+    report: Report,
+    *,
+    dry_run: bool,
+    problems: Iterable[Finding] = (),
+    files: Iterable[FileChange] = (),
+) -> Document:
+    """Describe what is planned or what became of it; the steps of a rollback stand behind the others.
+
+    Files that are to outlast a reboot come last, as steps of their own kind.
+    """
+    steps = [_step(outcome) for outcome in (*report.outcomes, *report.undo)]
+    if files:
+        from vfioctl.render.persist import file_step
+
+        steps += [file_step(change, "planned" if dry_run else "done") for change in files]
     return document(
         "plan",
         dry_run=dry_run,
-        steps=[_step(outcome) for outcome in (*report.outcomes, *report.undo)],
+        steps=steps,
         findings=[_finding(finding) for finding in (*report.plan.findings, *problems)],
         result=report.result.value,
         exit_code=report.exit_code,

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from vfioctl.plan.steps import BindDriver, LoadModule, OwnNode, ProbeDrivers, SetOverride, UnbindDriver
+from vfioctl.plan.steps import (
+    AwaitVfs,
+    BindDriver,
+    CreateMdev,
+    LoadModule,
+    OwnNode,
+    ProbeDrivers,
+    RemoveMdev,
+    SetAutoprobe,
+    SetOverride,
+    SetVfs,
+    UnbindDriver,
+)
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,7 +35,18 @@ def typed(step: Step) -> Iterator[str]:
             yield f"echo > {_quoted(step.path)}"
         case OwnNode():
             yield from _owning(step)
-        case SetOverride() | UnbindDriver() | BindDriver() | ProbeDrivers():
+        case AwaitVfs():
+            yield f"until test -e {_quoted(step.path)}; do sleep 0.1; done"
+        case (
+            SetOverride()
+            | UnbindDriver()
+            | BindDriver()
+            | ProbeDrivers()
+            | SetAutoprobe()
+            | SetVfs()
+            | CreateMdev()
+            | RemoveMdev()
+        ):
             yield f"echo {_quoted(step.value)} > {_quoted(step.path)}"
         case _:
             assert_never(step)

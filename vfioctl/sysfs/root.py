@@ -42,6 +42,7 @@ DENYLIST_DISABLED = "/sys/module/vfio_pci/parameters/disable_denylist"
 KERNEL_RELEASE = "/proc/sys/kernel/osrelease"
 HOST_NAME = "/proc/sys/kernel/hostname"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
+COMMAND_LINE = "/proc/cmdline"
 LOADED_MODULES = "/proc/modules"
 NVIDIA_GPUS = "/proc/driver/nvidia/gpus"
 TCP_V4 = "/proc/net/tcp"
@@ -62,6 +63,15 @@ MODULE_LISTS = ("/lib/modules", "/usr/lib/modules")
 NODES = "/dev"
 VFIO_GROUP_NODES = "/dev/vfio"
 VFIO_DEVICE_NODES = "/dev/vfio/devices"
+VFIO_CONTAINER_NODE = "/dev/vfio/vfio"
+IOMMU_NODE = "/dev/iommu"
+KVM_NODE = "/dev/kvm"
+HUGEPAGES = "/dev/hugepages"
+SELINUX = "/sys/fs/selinux/enforce"
+
+CDI_STATIC = "/etc/cdi"
+CDI_RUNTIME = "/var/run/cdi"
+"""Where container runtimes look for CDI specifications: what lasts, and what is written anew in each boot."""
 
 LIBVIRT_SCHEMAS = "/usr/share/libvirt/schemas"
 LIBRARY_FOLDERS = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64")

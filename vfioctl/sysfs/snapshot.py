@@ -15,9 +15,12 @@ from vfioctl.sysfs.denied import BLOCKED, BLOCKED_REASON
 from vfioctl.sysfs.display import FIRMWARE_FRAMEBUFFERS
 from vfioctl.sysfs.drivers import is_module_list, read_drivers, reduced_list
 from vfioctl.sysfs.entries import Denied, Entry, File, Link
+from vfioctl.sysfs.facts import endpoints, facts_entry
+from vfioctl.sysfs.facts_record import reduced
 from vfioctl.sysfs.holders import OPEN_NODE, vm_name
 from vfioctl.sysfs.reader import read_host
 from vfioctl.sysfs.recording import RecordingFiles
+from vfioctl.sysfs.sriov import read_splittings
 from vfioctl.sysfs.usb import read_usb
 from vfioctl.typed import TYPE_CHECKING
 
@@ -42,7 +45,13 @@ def capture(root: HostRoot) -> tuple[Host, list[Entry]]:
     read_usb(Attributes(recording))
     # Nor is this, but bind plans with it.
     read_drivers(root, files=recording)
+    # And this, but sriov shows it and plans with it.
+    read_splittings(root, host, files=recording)
+    # Nor these, which doctor judges; what copies cannot say is listed beside them.
+    record = facts_entry(root, host, endpoints(host), recording)
     entries = recording.entries()
+    if record is not None:
+        entries[record.path] = record
     for unread in host.unread:
         if unread.reason == BLOCKED_REASON:
             entries[unread.path] = Denied(unread.path, BLOCKED)
@@ -108,6 +117,9 @@ def _needed(path: str, content: bytes) -> bytes:
         content = _framebuffer_lines(content)
     elif is_module_list(path):
         content = reduced_list(path, content)
+    else:
+        used = reduced(path, content)
+        content = content if used is None else used
     return content
 
 

@@ -22,7 +22,10 @@ from tests.support.composed.desktops import (
     udev,
 )
 from tests.support.config_space import PCIE_TO_PCI
+from tests.support.ready import BUILT, EDITED, EVERYBODY, IMAGE, ROOT_ONLY, VFIO_CONF, settle
 from tests.support.tree import HostTree
+from vfioctl.model.facts import Stamp
+from vfioctl.model.paths import AUTOPROBE, FIRMWARE_TABLES
 
 
 def sample() -> HostTree:
@@ -87,7 +90,28 @@ def sample() -> HostTree:
     tree.file("/proc/iomem", EFI_IOMEM).file(
         "/sys/kernel/security/lockdown", "[none] integrity confidentiality\n"
     )
-    return dmar(efi_framebuffer(tree))
+    return _files(dmar(efi_framebuffer(tree)))
+
+
+def _files(tree: HostTree) -> HostTree:
+    """Add what doctor reads: a word on the command line that does nothing, an old initramfs, link errors."""
+    words = "intel_iommu=on pcie_acs_override=downstream"
+    tree.file("/proc/cmdline", f"{words}\n").file("/etc/default/grub", f'GRUB_CMDLINE_LINUX="{words}"\n')
+    tree.file("/proc/interrupts", "0: IR-IO-APIC\n0: IR-PCI-MSI\n").file(AUTOPROBE, "1\n")
+    tree.file("/proc/meminfo", "MemTotal:       65536000 kB\n").file(f"{FIRMWARE_TABLES}/DMAR", b"")
+    tree.file(VFIO_CONF, "softdep nvidia pre: vfio-pci\n").file(IMAGE, b"")
+    tree.file("/etc/security/limits.conf", "@kvm - memlock 8388608\n")
+    for address, errors in (("0000:02:00.0", 1412), ("0000:02:00.1", 0)):
+        tree.attributes(
+            address,
+            aer_dev_correctable=f"TOTAL_ERR_COR {errors}",
+            aer_dev_nonfatal="TOTAL_ERR_NONFATAL 0",
+            aer_dev_fatal="TOTAL_ERR_FATAL 0",
+            d3cold_allowed="1",
+        )
+    nodes = {"/dev/vfio/vfio": EVERYBODY, "/dev/vfio/2": Stamp(64055, 64055, 0o600, BUILT)}
+    nodes["/dev/vfio/18"] = ROOT_ONLY
+    return settle(tree, {**nodes, IMAGE: ROOT_ONLY._replace(changed=EDITED), VFIO_CONF: ROOT_ONLY})
 
 
 def _graphics(tree: HostTree) -> None:

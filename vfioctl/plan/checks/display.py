@@ -23,9 +23,18 @@ def console(case: Case) -> Iterator[Finding]:
     idle = (device for device in case.for_vfio if device.driver is None)
     for device in (*case.losing, *idle):
         for usage in device.usage:
-            if usage.kind in _CONSOLE:
+            if usage.kind in _CONSOLE and _is_second(usage):
+                hint = "its screen goes dark; the console is on the first framebuffer"
+                yield warn("console", device, usage.detail, hint)
+            elif usage.kind in _CONSOLE:
                 hint = "the screen stays dark until the next boot: use another display for the host"
                 yield refuse("console", device, usage.detail, hint)
+
+
+def _is_second(usage: Usage) -> bool:
+    """Tell a framebuffer that DRM made for one more card from the one that the text console starts on."""
+    number = usage.subject.removeprefix("fb")
+    return usage.kind is UsageKind.FRAMEBUFFER and number.isdecimal() and number != "0"
 
 
 def gpu_busy(case: Case) -> Iterator[Finding]:

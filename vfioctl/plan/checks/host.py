@@ -25,7 +25,7 @@ _HINTS = {
     "vmd": "name the VMD controller, or switch VMD off in the firmware: vfioctl groups group:{group}",
     "dead": "power the machine off and on; a reboot may not be enough",
     "denylist": "if you must: modprobe -r vfio_pci; modprobe vfio_pci disable_denylist=1",
-    "vfs": "remove them first: echo 0 > /sys/bus/pci/devices/{address}/sriov_numvfs",
+    "vfs": "remove them first: vfioctl sriov off {address}",
 }
 _OF_ANY_DRIVER = frozenset({"bridge", "board", "dead", "vfs"})
 # A driver that leaves while virtual functions stand strands them or takes them with it (K40, K59).

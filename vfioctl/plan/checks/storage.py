@@ -22,8 +22,8 @@ def storage(case: Case) -> Iterator[Finding]:
     for device in losing:
         for usage in device.usage:
             if usage.kind in _KINDS:
-                critical = usage.critical or usage.kind is UsageKind.SWAP
-                yield refuse("storage-root" if critical else "storage", device, usage.detail, _hint(usage))
+                check = "storage-root" if usage.critical else "storage"
+                yield refuse(check, device, usage.detail, _hint(usage))
     known = {device.address: device for device in losing}
     for disk in case.situation.exclusive:
         if disk.address in known:

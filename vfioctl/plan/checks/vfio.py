@@ -135,7 +135,7 @@ def _left_behind(case: Case, then: Host) -> Iterator[Finding]:
     for device in case.moving:
         group = then.group_of(device)
         left = [] if group is None else [one for one in then.members(group) if one.on_vfio]
-        if left and device.on_vfio:
+        if left:
             names = " ".join(str(one.address) for one in left)
             text = f"no virtual machine can have the rest of its group ({names}) while the host has this one"
             hint = f"give them back as well: vfioctl unbind {device.address} {names}"

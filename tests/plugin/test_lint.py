@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.model.factory import make_device
+from tests.plugin.factory import card, config, given, machine, seeing
+from vfioctl.plugin.config import default_config
+from vfioctl.plugin.lint import Remark, lint
+
+HOST = machine(
+    *card(1, 1, numa_node=0),
+    *card(2, 2),
+    given("0000:05:00.0", 5),
+    given("0000:06:00.0", 5),
+    make_device("0000:07:00.0", driver="igb", iommu_group=7, net_interfaces=("eth0",)),
+)
+
+
+def checks(*tables: str) -> list[tuple[str, str]]:
+    """Return the checks that have something to remark, and on which resource."""
+    return [(remark.check, remark.resource) for remark in remarks(*tables)]
+
+
+def remarks(*tables: str) -> tuple[Remark, ...]:
+    """Return the remarks on a configuration."""
+    return lint(HOST, config(*tables), seeing())
+
+
+@pytest.mark.parametrize(
+    ("table", "check"),
+    [
+        ('select = ["05:00.0"]', None),
+        ('select = ["01:00"]\nunit = "slot"', None),
+        ('kind = "node"\npaths = ["/dev/kvm"]', None),
+        ('select = ["group:5"]\nunit = "group"', "group-number"),
+        ('select = ["05:00.0", "net:eth0"]', "host-driver"),
+        ('select = ["05:00.0", "driver:igb"]', "host-driver"),
+        ('select = ["driver:vfio-pci,05:00.0"]', None),
+        ('select = ["05:00.0", "0000:99:00.0"]', "selects-nothing"),
+        ('select = ["class:nvme"]', "nothing-offered"),
+        ('select = ["07:00.0"]', "nothing-offered"),
+        ('select = ["class:nic"]\nshared_group = "refuse"', "nothing-offered"),
+        ('kind = "usb"\nselect = ["usb:1050:0407"]', "nothing-offered"),
+        ('kind = "node"\npaths = ["/dev/vfio/5"]', "vfio-node"),
+        ('select = ["8086:10e8"]', "group-within"),
+        ('select = ["class:gpu"]', "mixed-numa"),
+    ],
+)
+def test_what_is_unwise_in_one_resource(table: str, check: str | None) -> None:
+    """Each check by its name, and each silent where there is nothing to say."""
+    found = {name for name, _ in checks(table)}
+
+    assert (check in found) if check else not found
+
+
+def test_a_group_in_two_resources_is_a_race_that_the_scheduler_loses() -> None:
+    """GPU and audio apart: the remark names group, resources and items, and proposes the split."""
+    (remark,) = remarks('select = ["01:00.0"]', 'select = ["01:00.1"]')
+
+    assert (remark.check, remark.resource) == ("group-across", "vfioctl.io/r0")
+    assert (
+        "group 1 has 2 items of vfioctl.io/r0 and vfioctl.io/r1 (0000:01:00.0 0000:01:00.1)" in remark.message
+    )
+    assert 'unit = "group"' in remark.hint
+
+
+def test_gpus_with_others_would_stand_in_both_lists_of_a_vm() -> None:
+    """KubeVirt fills gpus and hostDevices from one variable, each from its beginning."""
+    assert ("both-lists", "vfioctl.io/r0") in checks('select = ["01:00.0", "05:00.0"]')
+    assert checks('select = ["01:00.0", "05:00.0"]\nenv = ["json"]') == [("mixed-numa", "vfioctl.io/r0")]
+
+
+def test_kubevirt_needs_the_group_nodes() -> None:
+    """It prepares the nodes for QEMU only where /dev/vfio/vfio is there."""
+    found = checks('select = ["05:00.0"]\nbackend = "iommufd"')
+
+    assert ("kubevirt-iommufd", "vfioctl.io/r0") in found
+
+
+def test_without_a_file_groups_are_remarked_on_alike() -> None:
+    """What is offered without being asked for can be unwise as well."""
+    found = {(one.check, one.resource) for one in lint(HOST, default_config(), seeing())}
+
+    assert ("group-across", "vfioctl.io/10de_1aef") in found
+    assert ("group-within", "vfioctl.io/8086_10e8") in found
+
+
+def test_every_remark_says_what_to_do() -> None:
+    """A remark without a way out helps nobody."""
+    found = remarks(
+        'select = ["group:5", "net:eth0"]', 'select = ["class:gpu", "class:audio"]\nbackend = "iommufd"'
+    )
+
+    assert len(found) > 4
+    assert all(remark.message and remark.hint for remark in found)

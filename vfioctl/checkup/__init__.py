@@ -1,0 +1,1 @@
+"""Is this host ready: pure checks, from facts to findings with evidence."""

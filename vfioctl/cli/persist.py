@@ -1,0 +1,241 @@
+"""``vfioctl persist``: bindings that survive a reboot."""
+
+from __future__ import annotations
+
+import click
+
+from vfioctl.cli import changing
+from vfioctl.cli.command import HELP_NAMES, Command, LazyGroup
+from vfioctl.cli.options import pass_session
+from vfioctl.cli.params import Argument, Value
+from vfioctl.cli.session import Session
+from vfioctl.cli.tree import COMMANDS
+from vfioctl.errors import DriftError, NotFoundError, UsageError
+from vfioctl.model.address import PciAddress
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from vfioctl.model.persisted import Persisted
+    from vfioctl.plan.persist import FileChange
+    from vfioctl.sysfs.root import HostRoot
+
+
+class StoredType(Value):
+    """The address of a stored device, which need not be there any more."""
+
+    name = "address"
+
+    def convert(
+        self, value: str | PciAddress, _param: click.Parameter | None, _ctx: click.Context | None
+    ) -> PciAddress:
+        """Read an address; the UsageError it raises passes through to the boundary."""
+        return PciAddress.parse(value) if isinstance(value, str) else value
+
+    def shell_complete(
+        self, ctx: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete what is stored."""
+        from click.shell_completion import CompletionItem
+
+        from vfioctl.errors import VfioctlError
+        from vfioctl.sysfs.persisted import read_persisted
+
+        session = ctx.find_object(Session) or Session()
+        try:
+            with session.opened() as root:
+                stored = read_persisted(root).stored
+        except VfioctlError:
+            return []
+        found = [
+            (spelling, one)
+            for one in stored
+            for spelling in (str(one.address), str(one.address).removeprefix("0000:"))
+            if spelling.startswith(incomplete)
+        ]
+        # One spelling of each: the one that was begun, or the full one.
+        chosen = {one.address: (spelling, one) for spelling, one in reversed(found)}
+        return [CompletionItem(spelling, help=f"to {one.driver}") for spelling, one in chosen.values()]
+
+
+@click.group(
+    "persist",
+    cls=LazyGroup,
+    context_settings=HELP_NAMES,
+    short_help=COMMANDS["persist"][1],
+    subcommand_metavar="COMMAND [ARGS]...",
+    help="""Look after the bindings that survive a reboot. 'vfioctl bind --persist' stores one: the device by
+its address, its ids and its way through the bridges, so that no other card is taken for it.""",
+    epilog="""\b
+Examples:
+  vfioctl bind --persist 65:00.0      store a binding
+  vfioctl persist verify              does it still fit the hardware?
+  vfioctl persist remove 65:00.0      the kernel decides again at the next boot
+""",
+)
+def command() -> None:
+    """Look after stored bindings."""
+
+
+@command.command(
+    "list",
+    cls=Command,
+    context_settings=HELP_NAMES,
+    short_help="List the bindings that are stored, and what else decides at boot.",
+    help="""List the stored bindings and how they stand, and everything else that decides at boot who gets a
+device: driverctl, ids in modprobe.d and on the kernel's command line, other udev rules. Where one of these is
+at odds with what is stored, it says so.
+
+For disks, displays, NICs and USB controllers it prints what to put into the initramfs, whose drivers come
+before all this.""",
+    epilog="""\b
+Examples:
+  vfioctl persist list
+  vfioctl persist list --json
+""",
+)
+@pass_session
+def list_command(session: Session) -> int:
+    """List stored bindings."""
+    return _show(session, verify=False)
+
+
+@command.command(
+    "verify",
+    cls=Command,
+    context_settings=HELP_NAMES,
+    short_help="Hold the stored bindings against the hardware; exit code 10 if they do not fit.",
+    help="""Hold the stored bindings against the hardware: addresses that have changed, other cards, cards
+that have changed places, devices that are on another driver, generated files that are missing or were edited.
+Exits with 0 if everything fits and with 10 if not.""",
+    epilog="""\b
+Examples:
+  vfioctl persist verify              after a card was added or moved
+  vfioctl persist verify -q || mail -s 'passthrough' root
+""",
+)
+@pass_session
+def verify(session: Session) -> int:
+    """Verify stored bindings."""
+    return _show(session, verify=True)
+
+
+def _show(session: Session, *, verify: bool) -> int:
+    from vfioctl.plan.drift import find_conflicts, find_drift
+    from vfioctl.plan.initramfs import instructions
+    from vfioctl.render import persist as render
+    from vfioctl.sysfs.persisted import read_persisted
+
+    with session.opened() as root:
+        persisted = read_persisted(root)
+    host = session.host()
+    drifts, conflicts = find_drift(host, persisted), find_conflicts(host, persisted)
+    steps = () if verify else instructions(persisted.stored, persisted.initramfs)
+    code = DriftError.exit_code if verify and drifts else 0
+    if session.form == "json":
+        session.print_document(render.persist_document(persisted, drifts, conflicts, steps, code))
+        return code
+    width = session.width
+    session.print_lines(render.stored_lines(host, persisted, drifts, session.names(), width=width))
+    session.print_lines(render.drift_lines(drifts, width=width))
+    session.print_lines(render.around_lines(persisted, conflicts, width=width))
+    session.print_lines(render.instruction_lines(steps, width=width))
+    return code
+
+
+@command.command(
+    "remove",
+    cls=Command,
+    context_settings=HELP_NAMES,
+    short_help="Forget stored bindings: from the next boot on, the kernel decides again.",
+    help="""Forget stored bindings. With the last of them go the udev rules, the list of modules and the
+folder: nothing is left. The devices stay where they are until the next boot; 'vfioctl unbind' gives them back
+now.""",
+    epilog="""\b
+Examples:
+  vfioctl persist remove -n 65:00.0   which files would change
+  vfioctl persist remove 65:00.0
+  vfioctl persist remove --all
+""",
+)
+@click.argument(
+    "addresses",
+    nargs=-1,
+    type=StoredType(),
+    metavar="[ADDRESS]...",
+    cls=Argument,
+    help="Which stored devices, as 'persist list' shows them; they need not be there.",
+)
+@click.option("--all", "every", is_flag=True, help="Forget every stored binding.")
+@changing.lock_timeout_option
+@changing.dry_run_option
+@pass_session
+def remove(
+    session: Session, *, addresses: tuple[PciAddress, ...], every: bool, lock_timeout: float, dry_run: bool
+) -> int:
+    """Forget stored bindings."""
+    if every == bool(addresses):
+        raise UsageError(
+            "name what is to be forgotten, or all of it",
+            hint="see what is stored: vfioctl persist list; then ADDRESS... or --all",
+        )
+    changing.check_may_change(session, "persist remove", dry_run=dry_run)
+    if dry_run:
+        with session.opened() as root:
+            persisted, changes = _forgetting(root, addresses, every=every)
+    else:
+        persisted, changes = _forget(addresses, every=every, lock_timeout=lock_timeout)
+    _say_removed(session, persisted, changes, dry_run=dry_run)
+    return 0
+
+
+def _forgetting(
+    root: HostRoot, addresses: tuple[PciAddress, ...], *, every: bool
+) -> tuple[Persisted, tuple[FileChange, ...]]:
+    from vfioctl.plan.persist import file_changes, stored_without
+    from vfioctl.sysfs.persisted import read_persisted
+
+    persisted = read_persisted(root)
+    known = {one.address for one in persisted.stored}
+    strange = [address for address in addresses if address not in known]
+    if strange:
+        raise NotFoundError(
+            f"nothing is stored of {' '.join(map(str, strange))}", hint="see what is: vfioctl persist list"
+        )
+    return persisted, file_changes(persisted, stored_without(persisted, known if every else addresses))
+
+
+def _forget(
+    addresses: tuple[PciAddress, ...], *, every: bool, lock_timeout: float
+) -> tuple[Persisted, tuple[FileChange, ...]]:
+    from vfioctl.apply.files import change_files
+    from vfioctl.apply.transaction import STATE, Settings
+    from vfioctl.sysfs.root import HostRoot
+
+    root = HostRoot()
+    persisted = _forgetting(root, addresses, every=every)[0]
+    changed = change_files(
+        lambda: _forgetting(root, addresses, every=every)[1],
+        Settings(lock_timeout=lock_timeout, state=STATE),
+        root,
+    )
+    return persisted, changed
+
+
+def _say_removed(
+    session: Session, persisted: Persisted, changes: tuple[FileChange, ...], *, dry_run: bool
+) -> None:
+    from vfioctl.plan.initramfs import after_removal, early
+    from vfioctl.plan.persist import device_path
+    from vfioctl.render import persist as render
+
+    if session.form == "json":
+        session.print_document(render.changes_document(changes, dry_run=dry_run))
+    else:
+        session.print_lines(render.change_lines(changes, planned=dry_run, width=session.width))
+    gone = {change.path for change in changes if change.text is None}
+    left = [one for one in persisted.stored if device_path(one.address) not in gone]
+    if len(early(left)) < len(early(persisted.stored)):
+        commands = "; or ".join(after_removal(left, persisted.initramfs))
+        session.note(f"if it is in the initramfs as well, take it out there: {commands}")

@@ -1,0 +1,105 @@
+"""``vfioctl plugin``: look into a configuration of the kubelet plugin."""
+
+from __future__ import annotations
+
+import click
+
+from vfioctl.cli.command import HELP_NAMES, Command, LazyGroup
+from vfioctl.cli.options import pass_session
+from vfioctl.cli.params import Argument, SelectorType
+from vfioctl.cli.plugin_config import config_option, configuration, surveyed
+from vfioctl.cli.tree import COMMANDS
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vfioctl.cli.session import Session
+    from vfioctl.model.selector import Selector
+
+
+@click.group(
+    "plugin",
+    cls=LazyGroup,
+    context_settings=HELP_NAMES,
+    short_help=COMMANDS["plugin"][1],
+    subcommand_metavar="COMMAND [ARGS]...",
+    help="""Look into a configuration of the kubelet plugin: why a device is in a resource or in none, and
+what in a configuration is legal but unwise. Neither needs a plugin that runs, and both work on snapshots.""",
+    epilog="""\b
+Examples:
+  vfioctl plugin explain 65:00.0
+  vfioctl plugin lint --config plugin.toml
+""",
+)
+def command() -> None:
+    """Look into a configuration."""
+
+
+@command.command(
+    "explain",
+    cls=Command,
+    context_settings=HELP_NAMES,
+    short_help="Say for each resource whether it offers a device, and why not.",
+    help="""Say for each resource of the configuration whether it offers a device: as which item, or which
+term of which selector does not hold, who else has it, or what stands in the way.""",
+    epilog="""\b
+Examples:
+  vfioctl plugin explain 65:00.0
+  vfioctl plugin explain usb:1-2.5 --config plugin.toml
+  vfioctl plugin explain mdev:83b8f4f2-509f-382f-3c1e-e6bfe0fa1001
+""",
+)
+@click.argument(
+    "device",
+    type=SelectorType(),
+    metavar="ADDRESS",
+    cls=Argument,
+    help="Which device: 65:00.0, net:enp1s0, mdev:UUID, usb:1-2.5 ...",
+)
+@config_option
+@pass_session
+def explain(session: Session, device: Selector, config: str | None) -> None:
+    """Say why a device is in a resource, or in none."""
+    from vfioctl.cli.plugin_output import answer_lines, answers_document
+    from vfioctl.cli.plugin_subject import subject_of
+    from vfioctl.plugin.explain import explain as explained
+
+    wanted = configuration(session, config)
+    host, sight = surveyed(session)
+    subject = subject_of(session, host, sight.usb, device)
+    answers = explained(host, wanted, subject, sight=sight)
+    if session.form == "json":
+        session.print_document(answers_document(wanted, subject, answers))
+    else:
+        session.print_lines(answer_lines(subject, answers, width=session.width))
+
+
+@command.command(
+    "lint",
+    cls=Command,
+    context_settings=HELP_NAMES,
+    short_help="Check a configuration: what is wrong, and what is legal but unwise.",
+    help="""Check a configuration against this host. What is wrong ends with exit code 2 and names the key.
+What is legal but unwise is remarked on, with what to do about it, and is no error.""",
+    epilog="""\b
+Examples:
+  vfioctl plugin lint
+  vfioctl plugin lint --config plugin.toml
+""",
+)
+@config_option
+@pass_session
+def lint(session: Session, config: str | None) -> None:
+    """Check a configuration."""
+    from vfioctl.cli.plugin_output import remark_lines, remarks_document
+    from vfioctl.plugin.lint import lint as linted
+    from vfioctl.plugin.resources import refuse_ties, sort_out
+
+    wanted = configuration(session, config)
+    host, sight = surveyed(session)
+    refuse_ties(sort_out(host, wanted, sight=sight))
+    remarks = linted(host, wanted, sight)
+    if session.form == "json":
+        session.print_document(remarks_document(wanted, remarks))
+    else:
+        session.print_lines(remark_lines(remarks, width=session.width))
+    session.note_unread(host)

@@ -1,0 +1,148 @@
+"""The way from a number of virtual functions to a report: plan, carry out, and bind the new ones."""
+
+from __future__ import annotations
+
+import os
+
+from vfioctl.cli.changing import check_may_change
+from vfioctl.model.device import PhysicalFunction
+from vfioctl.plan.outcome import Report, Result
+from vfioctl.plan.plan import Plan, Request
+from vfioctl.plan.sriov import plan_sriov, vfs_of
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vfioctl.cli.changing import Asked
+    from vfioctl.cli.session import Session
+    from vfioctl.model.address import PciAddress
+    from vfioctl.model.host import Host
+    from vfioctl.sysfs.root import HostRoot
+
+
+def split(session: Session, asked: Asked, number: int, *, bind: bool) -> int:
+    """Bring devices to a number of virtual functions; print what came of it and return the exit code.
+
+    Raises:
+        VfioctlError: there was no plan to begin with, or the lock was not to be had.
+
+    """
+    check_may_change(session, asked.command, dry_run=asked.dry_run)
+    planning = _Planning(asked, number)
+    if asked.dry_run:
+        return _show_dry_run(session, planning, binds=bind)
+    report = _carry_out(session, planning)
+    if report.result in {Result.DONE, Result.ALREADY}:
+        return _show_done(session, planning, report, bind=bind)
+    from vfioctl.cli.reporting import show_failure
+
+    return show_failure(session, planning.host, report)
+
+
+class _Planning:
+    """Plans what was asked for, each time for the host as it is then."""
+
+    host: Host
+
+    def __init__(self, asked: Asked, number: int) -> None:
+        self.asked = asked
+        self._number = number
+
+    def plan(self, root: HostRoot) -> Plan:
+        """Read the host and plan for it."""
+        from vfioctl.cli.selection import named
+        from vfioctl.sysfs.reader import read_host
+        from vfioctl.sysfs.situation import read_situation
+        from vfioctl.sysfs.sriov import read_splittings
+
+        host = self.host = read_host(root)
+        devices = named(host, self.asked.selectors, self.asked.command, every=self.asked.every)
+        environ = dict(os.environ) if root.live else {}
+        situation = read_situation(root, host, _virtual_functions(host, devices), environ)
+        if not root.live:
+            situation = situation._replace(unknown=())
+        request = Request(devices, force=frozenset(self.asked.force))
+        return plan_sriov(host, read_splittings(root, host), situation, request, self._number)
+
+
+def _virtual_functions(host: Host, devices: tuple[PciAddress, ...]) -> tuple[PciAddress, ...]:
+    found = (host.by_address[address].sriov for address in devices)
+    return tuple(vf for one in found if isinstance(one, PhysicalFunction) for vf in one.virtual_functions)
+
+
+def _show_dry_run(session: Session, planning: _Planning, *, binds: bool) -> int:
+    from vfioctl.cli.reporting import planned, show_refusal
+
+    with session.opened() as root:
+        plan = planning.plan(root)
+    report = planned(plan)
+    if session.form == "json":
+        from vfioctl.render.plan_document import plan_document
+
+        session.print_document(plan_document(report, dry_run=True))
+        show_refusal(report)
+    else:
+        from vfioctl.render.sriov import sriov_plan_lines
+
+        session.print_lines(sriov_plan_lines(plan, binds=binds, width=session.width))
+    return report.exit_code
+
+
+def _carry_out(session: Session, planning: _Planning) -> Report:
+    from vfioctl.apply.transaction import Settings, carry_out
+    from vfioctl.cli.progress import progress
+    from vfioctl.cli.reporting import Tally, refused
+    from vfioctl.sysfs.root import HostRoot
+
+    asked, root = planning.asked, HostRoot()
+    tally = Tally(asked.command)
+    with progress(tally.text, quiet=session.verbosity < 0):
+        plan = planning.plan(root)
+        tally.expect(plan)
+        if plan.refusals:
+            return refused(plan)
+        # Under the lock everything is read again: somebody may have opened a virtual function since.
+        settings = Settings(timeout=asked.timeout, lock_timeout=asked.lock_timeout)
+        return carry_out(lambda: planning.plan(root), settings, observe=tally.count)
+
+
+def _show_done(session: Session, planning: _Planning, report: Report, *, bind: bool) -> int:
+    from vfioctl.cli.reporting import mention
+
+    mention(session, report.plan)
+    if bind:
+        if report.outcomes:
+            session.note(f"virtual functions were made of {' '.join(map(str, report.plan.asked))}")
+        from vfioctl.cli.changing import change
+        from vfioctl.model.selector import Selector
+        from vfioctl.plan.bind import plan_bind
+
+        chosen = tuple(Selector.parse(f"vfs-of:{address}") for address in report.plan.asked)
+        asked = planning.asked._replace(command="bind", selectors=chosen, every=True)
+        return change(session, asked, plan_bind, before=report.outcomes)
+    if session.form == "json":
+        from vfioctl.render.plan_document import plan_document
+
+        session.print_document(plan_document(report, dry_run=False))
+        return report.exit_code
+    _show_devices(session, report)
+    return report.exit_code
+
+
+def _show_devices(session: Session, report: Report) -> None:
+    """Show the devices as they are now, and what to type next."""
+    from vfioctl.render.fields import field
+    from vfioctl.render.sriov import sriov_lines
+    from vfioctl.sysfs.reader import read_host
+    from vfioctl.sysfs.root import HostRoot
+    from vfioctl.sysfs.sriov import read_splittings
+
+    root = HostRoot()
+    host = read_host(root)
+    devices = [host.by_address[address] for address in report.plan.asked if address in host.by_address]
+    splittings, width = read_splittings(root, host), session.width
+    session.print_lines(sriov_lines(host, devices, splittings, session.names(), width=width))
+    if report.result is Result.ALREADY:
+        session.print_lines([[("nothing to do", "good"), (": it was so already", "")]])
+    elif report.plan.command == "sriov set":
+        commands = [f"vfioctl bind vfs-of:{device.address}#0-{vfs_of(device) - 1}" for device in devices]
+        session.print_lines(field("next", commands, width=None, indent=0, style="command"))

@@ -1,0 +1,1 @@
+"""A host's devices in the words of others: container runtimes, KubeVirt."""

@@ -1,0 +1,73 @@
+"""Everything that is decided about one host under one configuration: who judges, allocates and prefers."""
+
+from __future__ import annotations
+
+from vfioctl.model.value import NamedTuple
+from vfioctl.plugin.allocation import allocate
+from vfioctl.plugin.health import History, judge
+from vfioctl.plugin.preferred import prefer
+from vfioctl.plugin.settings import Registration
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vfioctl.model.host import Host
+    from vfioctl.plugin.health import Judged
+    from vfioctl.plugin.settings import Config
+    from vfioctl.plugin.sight import Sight
+    from vfioctl.plugin.values import Denied, Grant, Offer
+
+
+class View(NamedTuple):
+    """What one look at the host saw."""
+
+    host: Host
+    sight: Sight
+
+
+class Decisions:
+    """One configuration, and what was seen last."""
+
+    def __init__(self, config: Config, before: Decisions | None = None) -> None:
+        """Decide by this configuration, with the history of the one before it."""
+        self.config = config
+        self.cordoned: frozenset[str] = frozenset()
+        self.judged: Judged | None = None
+        self._history: History = before._history if before else History()  # noqa: SLF001 - its successor
+        self._view: View | None = before._view if before else None  # noqa: SLF001 - the same
+
+    @property
+    def kubelet_dir(self) -> str:
+        """The kubelet's folder."""
+        return self.config.plugin.kubelet_dir
+
+    @property
+    def watcher(self) -> bool:
+        """Whether registration is left to the kubelet's plugin watcher."""
+        return self.config.plugin.registration is Registration.WATCHER
+
+    @property
+    def file(self) -> str | None:
+        """The configuration's file, which may change."""
+        return self.config.file
+
+    def judge(self, view: View) -> tuple[tuple[Offer, ...], bool]:
+        """Return what to publish after a look, and whether to look again soon to settle a doubt."""
+        judged = judge(self._history, view.host, self.config, self.cordoned, view.sight)
+        self._history, self._view, self.judged = judged.history, view, judged
+        return judged.offers, judged.unsettled
+
+    def allocate(self, offer: Offer, ids: tuple[str, ...]) -> Grant | Denied:
+        """Return what a container gets, from what was seen last: sysfs is not touched."""
+        view = self._seen()
+        return allocate(view.host, self.config, offer, ids, view.sight)
+
+    def prefer(
+        self, offer: Offer, available: tuple[str, ...], must_include: tuple[str, ...], size: int
+    ) -> tuple[str, ...] | Denied:
+        """Return the items that go together best."""
+        return prefer(self._seen().host, offer, available, must_include, size)
+
+    def _seen(self) -> View:
+        if self._view is None:
+            raise LookupError("nothing was offered yet")
+        return self._view

@@ -1,0 +1,134 @@
+"""Health over time: bad when it is sure, good again after one clean look, not forgotten while in use."""
+
+from __future__ import annotations
+
+from vfioctl.model.value import NamedTuple
+from vfioctl.plugin.condition import REASONS, URGENT, why_left_out
+from vfioctl.plugin.lots import lot_named, resource_named
+from vfioctl.plugin.resources import EVERYTHING, sort_out
+from vfioctl.plugin.settings import Kind
+from vfioctl.plugin.values import Item, Offer
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vfioctl.model.host import Host
+    from vfioctl.plugin.resources import Sorted
+    from vfioctl.plugin.settings import Config
+    from vfioctl.plugin.sight import Sight
+
+__all__ = ["REASONS", "History", "Judged", "Known", "judge"]
+
+FORGOTTEN_AFTER = 20
+"""Looks after which something that is gone, and not allocated, is no longer listed."""
+
+
+class Known(NamedTuple):
+    """An item as it was published last."""
+
+    item: Item
+    doubt: str | None = None
+    """A reason seen once that does not count yet."""
+    gone: int = 0
+    """For how many looks it has not been offered any more."""
+
+
+class History(NamedTuple):
+    """What was published; the empty one knows nothing."""
+
+    known: tuple[Known, ...] = ()
+
+
+class Judged(NamedTuple):
+    """What to publish after a look at the host."""
+
+    history: History
+    """To be given to the next call."""
+    offers: tuple[Offer, ...]
+    sorted_out: Sorted
+    """How it came about: what was left out, and ties."""
+    unsettled: bool
+    """Something is in doubt: look again soon rather than at the next regular resync."""
+
+
+def judge(
+    history: History,
+    host: Host,
+    config: Config,
+    cordoned: frozenset[str] = frozenset(),
+    sight: Sight = EVERYTHING,
+    allocated: frozenset[str] | None = None,
+) -> Judged:
+    """Hold a host against what was published: one call is one tick.
+
+    `allocated` are the ids that containers have, None while nobody knows. What disappears stays listed,
+    unhealthy, while it is allocated or that is unknown, and for `FORGOTTEN_AFTER` ticks otherwise: a device
+    that is missing in the list would be healthy for the kubelet.
+    """
+    found = sort_out(host, config, cordoned, sight)
+    before = {(one.item.resource, one.item.id): one for one in history.known}
+    after = [
+        _next(before.pop((item.resource, item.id), None), item)
+        for offer in found.offers
+        for item in offer.items
+    ]
+    for known in before.values():
+        after += _lost(known, host, config, sight, allocated)
+    published: dict[str, list[Item]] = {offer.resource: [] for offer in found.offers}
+    for known in after:
+        published.setdefault(known.item.resource, []).append(known.item)
+    offers = tuple(Offer(name, tuple(items)) for name, items in published.items())
+    return Judged(History(tuple(after)), offers, found, any(known.doubt for known in after))
+
+
+def _next(before: Known | None, item: Item) -> Known:
+    """Return an item that is offered, as it is to be published."""
+    if before is None:
+        return Known(item)
+    was = before.item
+    reason = item.reason
+    if reason is None and (was.group, was.members) != (item.group, item.members):
+        reason = "group-changed"
+    return _settled(before, item, reason)
+
+
+def _settled(before: Known, item: Item, reason: str | None) -> Known:
+    """Let a reason count: at once where it is urgent or one counted before, else when it is seen again."""
+    counts = reason in URGENT or reason == "group-changed" or before.item.reason is not None or before.doubt
+    if reason is None or counts:
+        return Known(item._replace(reason=reason))
+    return Known(item._replace(reason=None), doubt=reason)
+
+
+def _lost(
+    known: Known, host: Host, config: Config, sight: Sight, allocated: frozenset[str] | None
+) -> Iterator[Known]:
+    """Yield an item that is not offered any more, unless it can be forgotten."""
+    item = known.item
+    reason = _why_lost(host, config, sight, item)
+    if reason is None:
+        # It is fit, but no longer wanted: who has it keeps it, and nobody else gets it.
+        if allocated is not None and item.id in allocated:
+            yield known
+        return
+    gone = known.gone + 1
+    if allocated is None or item.id in allocated or gone < FORGOTTEN_AFTER:
+        yield _settled(known, item, reason)._replace(gone=gone)
+
+
+def _why_lost(host: Host, config: Config, sight: Sight, item: Item) -> str | None:
+    """Return what happened to an item, or None where the configuration took it away."""
+    resource = resource_named(config, item.resource)
+    if resource is None:
+        return None
+    lot = lot_named(host, resource, item.id, sight)
+    if lot is None:
+        return "missing"
+    if why_left_out(host, lot, sight) is None:
+        return None
+    if resource.kind is not Kind.PCI:
+        return "no-node"
+    if any(device.iommu_group is None for device in lot.functions):
+        return "group-changed"
+    return "driver-changed"

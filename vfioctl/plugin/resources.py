@@ -1,0 +1,174 @@
+"""What is offered under which name: a pure function of a host and a configuration."""
+
+from __future__ import annotations
+
+from vfioctl.errors import UsageError
+from vfioctl.model.value import NamedTuple
+from vfioctl.plugin.condition import unfit, why_left_out
+from vfioctl.plugin.lots import lots, resources_of
+from vfioctl.plugin.selection import Selection
+from vfioctl.plugin.settings import Kind, SharedGroup
+from vfioctl.plugin.sight import Sight
+from vfioctl.plugin.values import Item, Offer
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import TypeAlias
+
+    from vfioctl.model.address import PciAddress
+    from vfioctl.model.host import Host
+    from vfioctl.plugin.lots import Lot
+    from vfioctl.plugin.settings import Config, Resource
+
+    Thing: TypeAlias = "PciAddress | str"
+
+EVERYTHING = Sight()
+"""This host's own device nodes, and no word about USB devices."""
+
+
+class LeftOut(NamedTuple):
+    """Something that a resource selects and does not offer, and why."""
+
+    id: str
+    resource: str
+    why: str
+
+
+class Tie(NamedTuple):
+    """Something that several resources select with the same priority; none of them gets it."""
+
+    id: str
+    resources: tuple[str, ...]
+
+
+class Sorted(NamedTuple):
+    """A configuration applied to a host."""
+
+    resources: tuple[Resource, ...]
+    offers: tuple[Offer, ...]
+    """One for each resource, in the order of the configuration."""
+    left_out: tuple[LeftOut, ...]
+    ties: tuple[Tie, ...]
+
+
+def sort_out(
+    host: Host, config: Config, cordoned: frozenset[str] = frozenset(), sight: Sight = EVERYTHING
+) -> Sorted:
+    """Decide which resource offers what, and why not what else it selects.
+
+    What is cordoned is named by its item's id or by an address within the item. A thing that two resources
+    select belongs to the one of higher priority, whether or not that one can offer it: then a change of a
+    driver moves nothing from one resource to another.
+    """
+    resources = resources_of(host, config)
+    selection = Selection(host)
+    selected = [(resource, tuple(lots(host, resource, sight, selection))) for resource in resources]
+    claims = _claims(lot for _, found in selected for lot in found)
+    offers: list[Offer] = []
+    left_out: list[LeftOut] = []
+    for resource, found in selected:
+        kept: list[Lot] = []
+        for lot in found:
+            why = _lost(lot, claims) or why_left_out(host, lot, sight)
+            if why is None:
+                kept.append(lot)
+            else:
+                left_out.append(LeftOut(lot.id, resource.name, why))
+        shared = _shared_groups(resource, kept)
+        left_out += [LeftOut(lot.id, resource.name, shared[lot.id]) for lot in kept if lot.id in shared]
+        items = (_item(host, lot, unfit(host, lot, sight, cordoned)) for lot in kept if lot.id not in shared)
+        offers.append(Offer(resource.name, tuple(items)))
+        if resource.kind is Kind.USB and sight.usb is None:
+            left_out.append(LeftOut("usb", resource.name, "this host does not say which USB devices it has"))
+    return Sorted(resources, tuple(offers), tuple(left_out), tuple(_ties(claims)))
+
+
+def offers(
+    host: Host, config: Config, cordoned: frozenset[str] = frozenset(), sight: Sight = EVERYTHING
+) -> tuple[Offer, ...]:
+    """Return what every resource offers now, unhealthy items with their reason."""
+    return sort_out(host, config, cordoned, sight).offers
+
+
+def left_out(host: Host, config: Config, sight: Sight = EVERYTHING) -> tuple[LeftOut, ...]:
+    """Return what is selected and not offered, and why."""
+    return sort_out(host, config, sight=sight).left_out
+
+
+def refuse_ties(sorted_out: Sorted) -> None:
+    """Refuse to begin with a configuration that does not say who gets what.
+
+    Raises:
+        UsageError: two resources select one thing with the same priority.
+
+    """
+    if sorted_out.ties:
+        tie = sorted_out.ties[0]
+        more = f" (and {len(sorted_out.ties) - 1} more)" if len(sorted_out.ties) > 1 else ""
+        raise UsageError(
+            f"{tie.id} is selected by {' and '.join(tie.resources)} with the same priority{more}",
+            hint="give one of them a higher priority, or exclude it from the other",
+        )
+
+
+def _claims(found: Iterable[Lot]) -> dict[Thing, list[Resource]]:
+    """Return who selects each thing, those of the highest priority only."""
+    claims: dict[Thing, list[Resource]] = {}
+    for lot in found:
+        for thing in lot.things:
+            others = claims.setdefault(thing, [])
+            if not others or lot.resource.priority == others[0].priority:
+                others.append(lot.resource)
+            elif lot.resource.priority > others[0].priority:
+                others[:] = [lot.resource]
+    return claims
+
+
+def _ties(claims: dict[Thing, list[Resource]]) -> Iterator[Tie]:
+    for thing, resources in claims.items():
+        if len(resources) > 1:
+            yield Tie(str(thing), tuple(resource.name for resource in resources))
+
+
+def _lost(lot: Lot, claims: dict[Thing, list[Resource]]) -> str | None:
+    for thing in lot.things:
+        owners = claims[thing]
+        part = "it" if str(thing) == lot.id else str(thing)
+        if owners[0].priority > lot.resource.priority:
+            return f"{part} belongs to {owners[0].name}, which has priority {owners[0].priority}"
+        if len(owners) > 1:
+            others = " and ".join(owner.name for owner in owners if owner.name != lot.resource.name)
+            return f"{part} is selected by {others} with the same priority"
+    return None
+
+
+def _shared_groups(resource: Resource, kept: Sequence[Lot]) -> dict[str, str]:
+    """Return the items that `refuse` keeps back, with the reason."""
+    if resource.shared_group is not SharedGroup.REFUSE:
+        return {}
+    items: dict[int, list[str]] = {}
+    for lot in kept:
+        for group in {device.iommu_group for device in lot.functions if device.iommu_group is not None}:
+            items.setdefault(group, []).append(lot.id)
+    return {
+        one: f"its IOMMU group {group} is spread over {len(ids)} items: {' '.join(ids)}"
+        for group, ids in items.items()
+        if len(ids) > 1
+        for one in ids
+    }
+
+
+def _item(host: Host, lot: Lot, reason: str | None) -> Item:
+    places = lot.functions
+    if lot.usb is not None and lot.usb.controller in host.by_address:
+        places = (host.by_address[lot.usb.controller],)
+    nodes = {device.numa_node for device in places if device.numa_node is not None and device.numa_node >= 0}
+    return Item(
+        id=lot.id,
+        resource=lot.resource.name,
+        members=tuple(device.address for device in lot.functions),
+        numa_nodes=tuple(sorted(nodes)),
+        group=lot.group,
+        reason=reason,
+    )

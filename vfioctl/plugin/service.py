@@ -1,0 +1,214 @@
+"""What the kubelet asks of one resource, answered."""
+
+from __future__ import annotations
+
+import logging
+
+import grpc
+import grpc.aio
+
+from vfioctl.plugin.api import deviceplugin_pb2 as pb
+from vfioctl.plugin.api import deviceplugin_pb2_grpc as pb_grpc
+from vfioctl.plugin.bell import Bell
+from vfioctl.plugin.values import Denied, Grant, Offer
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
+
+    from vfioctl.plugin.values import Item
+
+    Answer = TypeVar("Answer")
+    Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+    class Desk(Protocol):
+        """Who decides for one resource: pure answers, in a few milliseconds."""
+
+        def allocate(self, offer: Offer, ids: tuple[str, ...]) -> Grant | Denied:
+            """Return what a container gets for these ids, sorted; unknown ones are denied."""
+
+        def prefer(
+            self, offer: Offer, available: tuple[str, ...], must_include: tuple[str, ...], size: int
+        ) -> tuple[str, ...] | Denied:
+            """Return the ids to take, best first."""
+
+
+log = logging.getLogger("vfioctl.plugin")
+
+HEALTHY = "Healthy"
+UNHEALTHY = "Unhealthy"
+
+
+class Service(pb_grpc.DevicePluginServicer):
+    """The servicer of one resource. It outlives servers and kubelets: each new one is told the list anew."""
+
+    def __init__(self, offer: Offer, desk: Desk) -> None:
+        """Offer this from the start."""
+        self.resource = offer.resource
+        self.offer = offer
+        self.desk = desk
+        self.granted: set[str] = set()
+        """Ids that were granted since the start; nobody says when they are released."""
+        self._bell = Bell()
+        self._streams = 0
+        self._streams_changed = Bell()
+
+    def publish(self, offer: Offer) -> bool:
+        """Offer something else from now on, and tell so to whoever listens; False where it is the same."""
+        if offer == self.offer:
+            return False
+        self.offer = offer
+        self._bell.ring()
+        return True
+
+    @property
+    def listening(self) -> bool:
+        """Whether a kubelet has the list open."""
+        return self._streams > 0
+
+    async def until_listening(self) -> None:
+        """Wait until a kubelet has the list open."""
+        await self._streams_changed.until(lambda: self._streams > 0)
+
+    async def until_silent(self) -> None:
+        """Wait until no kubelet has the list open."""
+        await self._streams_changed.until(lambda: self._streams == 0)
+
+    def options(self) -> pb.DevicePluginOptions:
+        """Return what the kubelet may ask besides Allocate."""
+        return pb.DevicePluginOptions(get_preferred_allocation_available=True)
+
+    async def GetDevicePluginOptions(  # noqa: N802 - the protocol's name
+        self, request: pb.Empty, context: Context
+    ) -> pb.DevicePluginOptions:
+        """Answer; asked while Register is still running."""
+        del request, context
+        return self.options()
+
+    async def ListAndWatch(  # type: ignore[override] # noqa: N802 - the protocol's name
+        self, request: pb.Empty, context: Context
+    ) -> None:
+        """Send the list, and the whole of it again after every change.
+
+        What changes while a message is under way is sent as one. Written by hand rather than yielded: a
+        generator would learn only from the collector that its reader is gone.
+        """
+        del request
+        self._streams += 1
+        self._streams_changed.ring()
+        try:
+            sent: Offer | None = None
+            while True:
+                # Awaited before "sent" changes.
+                await self._bell.until(lambda: self.offer is not sent)  # noqa: B023
+                sent = self.offer
+                await context.write(to_list(sent))
+        finally:
+            self._streams -= 1
+            self._streams_changed.ring()
+
+    async def GetPreferredAllocation(  # noqa: N802 - the protocol's name
+        self, request: pb.PreferredAllocationRequest, context: Context
+    ) -> pb.PreferredAllocationResponse:
+        """Say which of the free items go well together."""
+        response = pb.PreferredAllocationResponse()
+        for one in request.container_requests:
+            available, must = _sorted(one.available_deviceIDs), _sorted(one.must_include_deviceIDs)
+            chosen = await self._decide(
+                context,
+                lambda: self.desk.prefer(self.offer, available, must, one.allocation_size),  # noqa: B023
+            )
+            response.container_responses.add(deviceIDs=chosen)
+        return response
+
+    async def Allocate(  # noqa: N802 - the protocol's name
+        self, request: pb.AllocateRequest, context: Context
+    ) -> pb.AllocateResponse:
+        """Hand out what was asked for, or say why not: never an empty answer, which would leak the device."""
+        response = pb.AllocateResponse()
+        for one in request.container_requests:
+            # They come in no order; the guest's must not change from start to start.
+            ids = _sorted(one.devices_ids)
+            grant = await self._decide(context, lambda: self.desk.allocate(self.offer, ids))  # noqa: B023
+            self.granted.update(ids)
+            log.info("%s", _line(self.offer, ids, grant))
+            response.container_responses.append(to_response(grant))
+        if not response.container_responses:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"no container asks for {self.resource}")
+        return response
+
+    async def PreStartContainer(  # noqa: N802 - the protocol's name
+        self, request: pb.PreStartContainerRequest, context: Context
+    ) -> pb.PreStartContainerResponse:
+        """Agree: the options say that it need not be asked."""
+        del request, context
+        return pb.PreStartContainerResponse()
+
+    async def _decide(self, context: Context, ask: Callable[[], Answer | Denied]) -> Answer:
+        """Return the desk's answer; what it denies, or stumbles over, reaches the pod's status in words."""
+        try:
+            answer = ask()
+        except Exception:
+            log.exception("%s: a request could not be answered", self.resource)
+            text = f"vfioctl could not answer for {self.resource}: see its log"
+            await _abort(context, grpc.StatusCode.INTERNAL, text)
+        if isinstance(answer, Denied):
+            log.warning("%s: denied: %s", self.resource, answer.message)
+            await _abort(context, grpc.StatusCode[answer.code], answer.message)
+        return answer
+
+
+async def _abort(context: Context, code: grpc.StatusCode, text: str) -> NoReturn:
+    await context.abort(code, text)
+
+
+def _sorted(ids: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(ids)))
+
+
+def to_list(offer: Offer) -> pb.ListAndWatchResponse:
+    """Return an offer as the kubelet's list: it replaces the one before."""
+    return pb.ListAndWatchResponse(devices=[_to_device(item) for item in offer.items])
+
+
+def _to_device(item: Item) -> pb.Device:
+    device = pb.Device(ID=item.id, health=HEALTHY if item.reason is None else UNHEALTHY)
+    # Left out where no node is known: -1 would be taken for a node that the kubelet does not know.
+    for node in item.numa_nodes:
+        if node >= 0:
+            device.topology.nodes.add(ID=node)
+    return device
+
+
+def to_response(grant: Grant) -> pb.ContainerAllocateResponse:
+    """Return a grant as the kubelet's answer."""
+    return pb.ContainerAllocateResponse(
+        envs=dict(grant.envs),
+        mounts=[
+            pb.Mount(host_path=one.host_path, container_path=one.container_path, read_only=one.read_only)
+            for one in grant.mounts
+        ],
+        devices=[
+            pb.DeviceSpec(
+                host_path=one.host_path, container_path=one.container_path, permissions=one.permissions
+            )
+            for one in grant.nodes
+        ],
+        annotations=dict(grant.annotations),
+        cdi_devices=[pb.CDIDevice(name=name) for name in grant.cdi],
+    )
+
+
+def _line(offer: Offer, ids: Sequence[str], grant: Grant) -> str:
+    """Return the one line that an allocation leaves in the log."""
+    groups = sorted({item.group for item in offer.items if item.id in set(ids) and item.group is not None})
+    nodes = [node.container_path for node in grant.nodes] or list(grant.cdi)
+    parts = {
+        "resource": offer.resource,
+        "ids": ",".join(ids),
+        "group": ",".join(map(str, groups)) or "-",
+        "nodes": ",".join(nodes) or "-",
+        "env": ",".join(name for name, _ in grant.envs) or "-",
+    }
+    return "allocated " + " ".join(f"{key}={value}" for key, value in parts.items())

@@ -1,0 +1,94 @@
+"""The way in: one process that serves every resource until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+from vfioctl.plugin.decisions import Decisions
+from vfioctl.plugin.lock import PATH, only_one
+from vfioctl.plugin.reading import Reading
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from vfioctl.plugin.decisions import View
+    from vfioctl.plugin.settings import Config
+    from vfioctl.plugin.supervisor import Supervisor, Times
+
+NODES = ("/dev/vfio", "/dev/vfio/devices")
+"""Where VFIO's nodes come and go."""
+
+
+def serve(
+    scan: Callable[[], View],
+    load: Callable[[], Config],
+    changes: Callable[[], AsyncIterator[object]] | None = None,
+    *,
+    lock: str = PATH,
+    times: Times | None = None,
+) -> None:
+    """Serve until SIGTERM; SIGHUP has the configuration read again.
+
+    ``scan`` looks at the host, in another process, so it must be a function of a module or a partial of one;
+    ``load`` reads the configuration; ``changes`` begins to listen for what the kernel reports.
+
+    Raises:
+        LockedError: another one serves.
+        UsageError: the configuration is wrong.
+        NotPermittedError: this user may not.
+        KeyboardInterrupt: it was ended from the terminal; all is closed.
+
+    """
+    with only_one(lock):
+        config = load()
+        # Before gRPC is loaded, so that its start and the reader's overlap.
+        reading = Reading(scan)
+        try:
+            os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+            interrupted = asyncio.run(_serve(reading, config, load, changes, times))
+        finally:
+            reading.close()
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+async def _serve(
+    reading: Reading,
+    config: Config,
+    load: Callable[[], Config],
+    changes: Callable[[], AsyncIterator[object]] | None,
+    times: Times | None,
+) -> bool:
+    from vfioctl.plugin.supervisor import Supervisor
+
+    def load_after(before: object) -> Decisions:
+        return Decisions(load(), before if isinstance(before, Decisions) else None)
+
+    supervisor = Supervisor(
+        reading,
+        Decisions(config),
+        load_after,
+        changes() if changes is not None else None,
+        times,
+        doors=NODES,
+    )
+    interrupted = _obey(supervisor)
+    await supervisor.run()
+    return interrupted.is_set()
+
+
+def _obey(supervisor: Supervisor) -> asyncio.Event:
+    """Let signals end or reload it; the event is set by SIGINT."""
+    loop, interrupted = asyncio.get_running_loop(), asyncio.Event()
+
+    def interrupt() -> None:
+        interrupted.set()
+        supervisor.stop()
+
+    loop.add_signal_handler(signal.SIGTERM, supervisor.stop)
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    loop.add_signal_handler(signal.SIGHUP, supervisor.reload)
+    return interrupted

@@ -1,0 +1,323 @@
+"""Look at the host, compare, publish; and own what lives: services, registrations, watches.
+
+One look at a time, however many changes are reported meanwhile. What fails, fails alone: a resource that
+cannot be registered, a look that blocks, a configuration that is wrong each leave everything else as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import suppress
+from time import monotonic
+
+from vfioctl.errors import VfioctlError
+from vfioctl.model.value import NamedTuple
+from vfioctl.plugin.bell import Bell
+from vfioctl.plugin.registration import PLUGINS, REGISTRY, Pace, Registration
+from vfioctl.plugin.service import Service
+from vfioctl.plugin.sockets import remove_stale, socket_name
+from vfioctl.plugin.watching import PERIOD, FolderWatch
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from typing import Any, Protocol
+
+    from vfioctl.plugin.registration import State
+    from vfioctl.plugin.service import Desk
+    from vfioctl.plugin.values import Offer
+
+    class Rules(Desk, Protocol):
+        """Everything that is decided under one configuration."""
+
+        @property
+        def kubelet_dir(self) -> str:
+            """The kubelet's folder."""
+
+        @property
+        def watcher(self) -> bool:
+            """Whether registration is left to the plugin watcher."""
+
+        @property
+        def file(self) -> str | None:
+            """The configuration's file, which may change."""
+
+        def judge(self, view: Any) -> tuple[tuple[Offer, ...], bool]:  # noqa: ANN401 - as looked
+            """Return what to publish, and whether to look again soon."""
+
+    class Eyes(Protocol):
+        """Who looks at the host."""
+
+        async def read(self) -> object:
+            """Return what is seen."""
+
+
+log = logging.getLogger("vfioctl.plugin")
+
+
+class Times(NamedTuple):
+    """How often, and how long; in seconds."""
+
+    resync: float = 30.0
+    """Between two looks when nothing is reported."""
+    settle: float = 0.02
+    """From the first report to the look: a device that goes is a dozen events."""
+    doubt: float = 0.5
+    """To the second look, which lets a soft reason count."""
+    retry: float = 5.0
+    """To the next look after one that failed."""
+    reload: float = 1.0
+    """Between two looks at the configuration's file."""
+    farewell: float = 1.5
+    """Within which all servers are stopped."""
+    watch: float = PERIOD
+    pace: Pace = Pace()
+
+
+class Kept(NamedTuple):
+    """One resource, and what keeps it registered."""
+
+    service: Service
+    registration: Registration
+    task: asyncio.Task[None]
+
+
+class Supervisor:
+    """Everything that lives while the plugin serves."""
+
+    def __init__(
+        self,
+        eyes: Eyes,
+        rules: Rules,
+        load: Callable[[Rules], Rules],
+        changes: AsyncIterator[object] | None = None,
+        times: Times | None = None,
+        *,
+        doors: Sequence[str] = (),
+    ) -> None:
+        """Serve by these rules; ``load`` reads the configuration again, given the rules that hold.
+
+        Whatever is made or removed in the folders ``doors`` is reason to look at the host.
+
+        Raises:
+            UsageError: no socket's path would fit below the kubelet's folder.
+
+        """
+        self.rules = rules
+        self.kept: dict[str, Kept] = {}
+        self.changed = Bell()
+        """Rung when something was published, registered or reloaded."""
+        self.looks = 0
+        self.last_look: float | None = None
+        """When a look last succeeded, on the monotonic clock."""
+        self.look_error: str | None = None
+        self.reload_error: str | None = None
+        """Why the configuration's file is not the one in force."""
+        self._eyes = eyes
+        self._load = load
+        self._changes = changes
+        self._doors = doors
+        self._times = times or Times()
+        self._poked = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._reloading = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._place = _place(rules)
+        socket_name(self._place, "")
+        self._watch = FolderWatch(self._place, self._times.watch)
+        self._watching: asyncio.Task[None] | None = None
+
+    def poke(self) -> None:
+        """Have the host looked at soon."""
+        self._poked.set()
+
+    def stop(self) -> None:
+        """End: `run` returns as soon as all is closed."""
+        self._stopping.set()
+
+    def reload(self) -> None:
+        """Have the configuration read again."""
+        self._reloading = True
+        self.poke()
+
+    def states(self) -> dict[str, State]:
+        """Return how the registration of each resource stands."""
+        return {name: kept.registration.state for name, kept in self.kept.items()}
+
+    @property
+    def ready(self) -> bool:
+        """Whether the host was seen, and every resource has its stream."""
+        return self.last_look is not None and all(state.phase == "up" for state in self.states().values())
+
+    async def run(self) -> None:
+        """Serve until `stop`; then streams are closed and sockets removed, and no list is emptied."""
+        for name in remove_stale(self._place):
+            log.info("removed %s, left behind by an earlier start", name)
+        self._watching = asyncio.create_task(self._watch.run())
+        self._tasks = [asyncio.create_task(self._look_for_ever()), asyncio.create_task(self._mind_file())]
+        self._tasks += [asyncio.create_task(self._mind_door(door)) for door in self._doors]
+        if self._changes is not None:
+            self._tasks.append(asyncio.create_task(self._listen(self._changes)))
+        try:
+            await self._stopping.wait()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        # All at once: two hundred servers one after the other would take seconds.
+        tasks = [*self._tasks, *(kept.task for kept in self.kept.values())]
+        if self._watching is not None:
+            tasks.append(self._watching)
+        await _end(tasks, self._times.farewell)
+        self.kept.clear()
+
+    async def _listen(self, changes: AsyncIterator[object]) -> None:
+        try:
+            async for _ in changes:
+                self.poke()
+        except Exception:
+            log.exception("changes are not reported any more")
+        log.warning("looking at the host every %g s from now on", self._times.resync)
+
+    async def _mind_door(self, folder: str) -> None:
+        """Ring when a node comes or goes, also by hand, which the kernel does not report."""
+        watch = FolderWatch(folder, self._times.watch)
+        while True:
+            before = watch.seen
+            await asyncio.sleep(self._times.watch)
+            watch.refresh()
+            if watch.seen != before:
+                self.poke()
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            began = monotonic()
+            pause = await self._look()
+            # Never at work for more than half of the time, whatever is reported.
+            rest = max(self._times.settle, monotonic() - began)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._poked.wait(), pause)
+            await asyncio.sleep(rest)
+            self._poked.clear()
+            if self._reloading:
+                self._reloading = False
+                await self._reload()
+
+    async def _look(self) -> float:
+        """Look, and publish what changed; return the seconds to the next look."""
+        rules = self.rules
+        try:
+            view = await self._eyes.read()
+            # Judging a large host takes a while, and calls are answered meanwhile.
+            offers, unsettled = await asyncio.to_thread(rules.judge, view)
+        except VfioctlError as error:
+            self._say("look_error", error.message)
+            return self._times.retry
+        except Exception as error:  # noqa: BLE001 - an odd host must not end the plugin
+            self._say("look_error", f"{type(error).__name__}: {error}")
+            return self._times.retry
+        self._say("look_error", None)
+        self.looks += 1
+        self.last_look = monotonic()
+        await self._publish(offers)
+        return self._times.doubt if unsettled else self._times.resync
+
+    def _say(self, field: str, error: str | None) -> None:
+        if error != getattr(self, field):
+            setattr(self, field, error)
+            if error is not None:
+                log.error("everything stays as it was: %s", error)
+
+    async def _publish(self, offers: Sequence[Offer]) -> None:
+        wanted = {offer.resource for offer in offers}
+        await self._drop(set(self.kept) - wanted)
+        for offer in offers:
+            kept = self.kept.get(offer.resource)
+            if kept is None:
+                self._start(offer)
+            elif kept.service.publish(offer):
+                log.info("%s", _summary(offer))
+        self.changed.ring()
+
+    def _start(self, offer: Offer) -> None:
+        service = Service(offer, self.rules)
+        registration = Registration(service, self._watch, watcher=self.rules.watcher, pace=self._times.pace)
+        task = asyncio.create_task(registration.run(), name=offer.resource)
+        self.kept[offer.resource] = Kept(service, registration, task)
+        log.info("%s", _summary(offer))
+
+    async def _drop(self, names: set[str]) -> None:
+        gone = [self.kept.pop(name) for name in sorted(names)]
+        for kept in gone:
+            log.info("%s: not offered any more", kept.service.resource)
+        await _end([kept.task for kept in gone], self._times.farewell)
+
+    async def _reload(self) -> None:
+        """Read the configuration, and take it over whole or not at all."""
+        try:
+            rules = await asyncio.to_thread(self._load, self.rules)
+            place = _place(rules)
+            socket_name(place, "")
+        except VfioctlError as error:
+            self.reload_error = error.message
+            log.error("the configuration was not taken over: %s; %s", error.message, error.hint)  # noqa: TRY400 - its words are enough
+            self.changed.ring()
+            return
+        moved = (place, rules.watcher) != (self._place, self.rules.watcher)
+        self.rules = rules
+        self.reload_error = None
+        if moved:
+            await self._move(place)
+        for kept in self.kept.values():
+            kept.service.desk = rules
+        log.info("the configuration was taken over")
+        self.changed.ring()
+
+    async def _move(self, place: str) -> None:
+        """Register elsewhere: the one change that concerns every resource."""
+        await self._drop(set(self.kept))
+        if self._watching is not None:
+            await _end([self._watching], self._times.farewell)
+        self._place = place
+        self._watch = FolderWatch(place, self._times.watch)
+        self._watching = asyncio.create_task(self._watch.run())
+
+    async def _mind_file(self) -> None:
+        """Reload when the configuration's file is another one, and was so twice: it may be half written."""
+        known = before = _fingerprint(self.rules.file)
+        while True:
+            await asyncio.sleep(self._times.reload)
+            now = _fingerprint(self.rules.file)
+            if now == before and now != known:
+                known = now
+                self.reload()
+            before = now
+
+
+def _place(rules: Rules) -> str:
+    return f"{rules.kubelet_dir.rstrip('/')}/{REGISTRY if rules.watcher else PLUGINS}"
+
+
+def _fingerprint(file: str | None) -> tuple[int, ...] | None:
+    """Tell one content of a file from another; a ConfigMap's is behind a link that is swapped."""
+    try:
+        status = os.stat(file) if file is not None else None  # noqa: PTH116 - once a second
+    except OSError:
+        return None
+    return status and (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+def _summary(offer: Offer) -> str:
+    unfit = [f"{item.id} {item.reason}" for item in offer.items if item.reason is not None]
+    shown = f": {', '.join(unfit)}" if unfit else ""
+    return f"{offer.resource}: {len(offer.items)} items, {len(unfit)} unhealthy{shown}"
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]], within: float) -> None:
+    """Cancel tasks and wait for them, but not for longer than this."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=within)
