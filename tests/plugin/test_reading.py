@@ -57,7 +57,7 @@ def test_what_a_look_raises_is_raised_here() -> None:
 
 def test_a_look_that_blocks_is_left_behind_and_the_next_goes_on(tmp_path: Path) -> None:
     """It never holds up the loop; the next look has a reader of its own."""
-    pipe = tmp_path / "pipe"
+    pipe, aside = tmp_path / "pipe", tmp_path / "aside"
     os.mkfifo(pipe)
 
     async def run() -> None:
@@ -68,12 +68,14 @@ def test_a_look_that_blocks_is_left_behind_and_the_next_goes_on(tmp_path: Path) 
             with pytest.raises(BlockedError, match=r"takes more than 0\.2 s"):
                 await blocked.read()
             assert time.monotonic() - began < 1
-            os.unlink(pipe)
+            pipe.rename(aside)
             pipe.write_text("free")
             blocked._patience = 5.0
             assert await blocked.read() == b"free"
             assert await eyes.read() == 0
         finally:
+            # The program that was left behind waits for a writer: let it end.
+            os.close(os.open(aside, os.O_RDWR))
             blocked.close()
             eyes.close()
 
