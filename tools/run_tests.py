@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tools.stage import Result
 
-GENERATORS: Final = ("completions", "man", "readme", "screenshots", "pci_ids")
+GENERATORS: Final = ("completions", "man", "readme", "screenshots", "pci_ids", "protocols")
 """The tools that write committed files."""
 
 LAB_CANNOT_RUN: Final = 3
