@@ -12,6 +12,7 @@ from vfioctl.sysfs.attribute import Attributes, Files
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vfioctl.model.address import PciAddress
     from vfioctl.model.host import Host
     from vfioctl.sysfs.root import HostRoot
 
@@ -23,14 +24,16 @@ def read_splittings(root: HostRoot, host: Host, *, files: Files | None = None) -
     """Read how the physical functions of a host stand; raises nothing, what is not known is None."""
     attributes = Attributes(files or Files(root))
     functions = (
-        Splitting(
-            device.address,
-            _ANSWERS.get(
-                attributes.text(f"{paths.PCI_DEVICES}/{device.address}/sriov_drivers_autoprobe") or ""
-            ),
-            attributes.integer(f"{paths.PCI_DEVICES}/{device.address}/sriov_vf_device", 16),
-        )
+        _splitting(attributes, device.address)
         for device in host.devices
         if isinstance(device.sriov, PhysicalFunction)
     )
     return Splittings(tuple(functions), _ANSWERS.get(attributes.text(_VFIO_SPLITS) or ""))
+
+
+def _splitting(attributes: Attributes, address: PciAddress) -> Splitting:
+    # Through the link: a recording keeps what is read where it is, not below the link to it.
+    link = f"{paths.PCI_DEVICES}/{address}"
+    place = attributes.target(link) or link
+    probing = _ANSWERS.get(attributes.text(f"{place}/sriov_drivers_autoprobe") or "")
+    return Splitting(address, probing, attributes.integer(f"{place}/sriov_vf_device", 16))
