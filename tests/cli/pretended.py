@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.fake_kernel import BOOT_ID, Device, FakeKernel
 from vfioctl.apply import transaction
+from vfioctl.cli import examining, planning
 from vfioctl.model.device import PhysicalFunction
 from vfioctl.model.situation import NodeMode, Situation
 from vfioctl.sysfs.root import HostRoot
@@ -75,9 +76,11 @@ class Pretended:
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         monkeypatch.setattr("vfioctl.sysfs.root.HostRoot", lambda: Root(*self.root))
         monkeypatch.setattr("vfioctl.sysfs.reader.read_host", self.host)
-        monkeypatch.setattr("vfioctl.cli.planning.read_host", self.host)
+        # Modules that have a name of their own for these must be loaded by now, or they would keep ours.
+        monkeypatch.setattr(planning, "read_host", self.host)
+        monkeypatch.setattr(examining, "read_host", self.host)
         monkeypatch.setattr("vfioctl.sysfs.situation.read_situation", self.situation)
-        monkeypatch.setattr("vfioctl.cli.planning.read_situation", self.situation)
+        monkeypatch.setattr(planning, "read_situation", self.situation)
         monkeypatch.setattr("vfioctl.sysfs.situation.read_nodes", self.nodes)
         monkeypatch.setattr("vfioctl.sysfs.exclusive.read_exclusive", lambda *_: ((), ()))
         monkeypatch.setattr("vfioctl.apply.transaction.STATE", self.state)

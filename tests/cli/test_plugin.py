@@ -81,12 +81,12 @@ def test_a_configuration_decides_what_is_offered(written: str, ask: Ask, golden:
     }
 
 
-def test_serving_is_not_pretended(ask: Ask) -> None:
-    """Without --dry-run nothing is done, and that is said."""
+def test_only_a_running_host_is_served_from(ask: Ask) -> None:
+    """A recorded one can be shown, not served."""
     ended = ask("serve-plugin", host="server")
 
     assert (ended.code, ended.out) == (2, "")
-    assert "serve-plugin does not serve yet" in ended.err
+    assert "is no host to serve from" in ended.err
 
 
 def test_a_table_fits_its_terminal(ask: Ask) -> None:

@@ -35,7 +35,8 @@ def test_a_resource_is_registered_listed_and_allocated(place: Path, by_path: boo
         settings = Settings(by_path=by_path, list_first=list_first)
         async with scene(place, *BOTH, settings=settings) as (kubelet, plugin, _):
             await kubelet.until(lambda: plugin.ready)
-            assert kubelet.books.counts(GPU) == (2, 2)
+            await kubelet.until_counts(GPU, 2, 2)
+            await kubelet.until_counts(NIC, 1, 1)
             done = await kubelet.run(pod("p", {GPU: 1, NIC: 1}))
             assert done.phase == "Running", done.message
             grant = await kubelet.start_container(done, done.containers[0])
@@ -61,7 +62,7 @@ def test_fifty_restarts_leave_nothing_behind(place: Path, watcher: bool) -> None
 
     async def run() -> None:
         rules = Table(str(place), watcher=watcher)
-        settings = Settings(watch_every=0.002)
+        settings = Settings(watch_every=0.002, dial=0.2)
         # Streams that live for milliseconds are no failure here.
         times = QUICK._replace(pace=QUICK.pace._replace(steady=0.0))
         async with scene(place, *BOTH, rules=rules, settings=settings, times=times) as (kubelet, plugin, _):
@@ -81,7 +82,8 @@ def test_fifty_restarts_leave_nothing_behind(place: Path, watcher: bool) -> None
                 await restart()
             gc.collect()
             # What is under way at this very moment ends.
-            await kubelet.until(lambda: open_files() <= files and len(asyncio.all_tasks()) <= tasks)
+            await kubelet.until(lambda: open_files() <= files)
+            await kubelet.until(lambda: len(asyncio.all_tasks()) <= tasks)
             assert len(sockets(plugin._watch.folder)) == 2
             used = [event[2] for event in kubelet.happened("connected", GPU)]
             assert len(used) == len(set(used)) == 52

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.allocation import allocate
 from vfioctl.plugin.health import History, judge
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from vfioctl.plugin.settings import Config
     from vfioctl.plugin.sight import Sight
     from vfioctl.plugin.values import Denied, Grant, Offer
+
+log = logging.getLogger("vfioctl.plugin")
 
 
 class View(NamedTuple):
@@ -53,6 +57,13 @@ class Decisions:
     def judge(self, view: View) -> tuple[tuple[Offer, ...], bool]:
         """Return what to publish after a look, and whether to look again soon to settle a doubt."""
         judged = judge(self._history, view.host, self.config, self.cordoned, view.sight)
+        if judged.sorted_out.ties != (self.judged.sorted_out.ties if self.judged else ()):
+            for tie in judged.sorted_out.ties:
+                log.warning(
+                    "%s is selected by %s with the same priority: none of them offers it",
+                    tie.id,
+                    " and ".join(tie.resources),
+                )
         self._history, self._view, self.judged = judged.history, view, judged
         return judged.offers, judged.unsettled
 
