@@ -1,4 +1,4 @@
-"""Command line of the lab: `python -m tests.lab run|shell|prepare|check|record|selftest`."""
+"""Command line of the lab: `python -m tests.lab run|shell|prepare|check|record|measure|selftest`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from tests.lab import ability, ingredients, machine, recipe, results, runner, trials
 from tests.lab.errors import LabUnavailableError
-from tests.lab.topologies import SERVER, TOPOLOGIES
+from tests.lab.topologies import HOTPLUG, SERVER, TOPOLOGIES
 from vfioctl.sysfs.dump import format_dump, parse_dump
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ DEFAULT_KERNEL: Final = "6.12"
 HOSTS: Final = ingredients.CHECKOUT / "tests/hosts"
 RECORDING: Final = "tests/lab/recording/dump.py"
 """What a guest runs to be recorded; not a scenario."""
+MEASURING: Final = "tests/lab/measuring/bind.py"
+"""What a guest runs to be measured; not a scenario either: it takes minutes."""
 
 
 def main() -> int:
@@ -61,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=function)
         if name in {"run", "shell"}:
             command.add_argument("--topology", choices=TOPOLOGIES, help="only this machine")
+        if name in {"run", "shell", "measure"}:
             command.add_argument("--kernel", choices=recipe.KERNEL_SUITES, help="only this kernel")
         if name == "run":
             command.add_argument(
@@ -136,6 +139,17 @@ def _record(_options: argparse.Namespace) -> int:
     return 0 if all(boot.passed for boot in boots) else 1
 
 
+def _measure(options: argparse.Namespace) -> int:
+    """Measure vfioctl against other tools; one guest at a time, on a machine with nothing else to do."""
+    kernels = [options.kernel] if options.kernel else [DEFAULT_KERNEL]
+    with runner.opened(kernels, say) as lab:
+        boots = [runner.run_one(lab, runner.Order(HOTPLUG, kernel, MEASURING)) for kernel in kernels]
+        for boot in boots:
+            for figures in sorted((lab.results / boot.name).glob("bind-*.txt")):
+                say(figures.read_text("utf-8"))
+    return 0 if all(boot.passed for boot in boots) else 1
+
+
 def recorded(dump: str, boot: results.Boot) -> str:
     """Give a dump that says where it is from: recorded, of which machine, with which kernel."""
     found = parse_dump(dump)
@@ -161,6 +175,7 @@ COMMANDS: Final = {
     "prepare": _prepare,
     "check": _check,
     "record": _record,
+    "measure": _measure,
     "selftest": _selftest,
 }
 

@@ -43,6 +43,11 @@ class Cache(NamedTuple):
         """The guest root as an initramfs archive."""
         return self.folder / "guest.cpio"
 
+    @property
+    def virtual_machine_archive(self) -> Path:
+        """What a guest needs beside its root to run a virtual machine itself, as an initramfs archive."""
+        return self.folder / "virtual-machine.cpio"
+
     def kernel(self, version: str) -> Path:
         """Give the folder of an unpacked kernel package."""
         return self.folder / f"kernel-{version}"
@@ -71,6 +76,7 @@ def prepare(cache: Cache, kernels: Iterable[str], say: Callable[[str], None]) ->
         steps: list[tuple[str, str, Callable[[], None]]] = [
             ("qemu", _qemu_recipe(), partial(_make_qemu, cache, apt)),
             ("guest", _guest_recipe(), partial(_make_guest, cache, apt)),
+            ("virtual-machine", _virtual_machine_recipe(), partial(_make_virtual_machine, cache)),
         ]
         for version in kernels:
             make_kernel = partial(_make_kernel, cache, apt, version)
@@ -118,10 +124,14 @@ def _guest_recipe() -> str:
     return "\n".join((*recipe.GUEST_PACKAGES, *sorted(recipe.NOT_NEEDED), *recipe.STRIPPED, *_requirements()))
 
 
+def _virtual_machine_recipe() -> str:
+    return "\n".join((recipe.VIRTUAL_MACHINE, *recipe.FIRMWARE, _qemu_recipe(), _guest_recipe()))
+
+
 def _requirements() -> list[str]:
     with (CHECKOUT / "pyproject.toml").open("rb") as stream:
         project = tomllib.load(stream)["project"]
-    return [*project["dependencies"], "pytest"]
+    return [*project["dependencies"], "pytest", *recipe.GUEST_TOOLS]
 
 
 def _make_qemu(cache: Cache, apt: packages.Apt) -> None:
@@ -140,7 +150,7 @@ def _make_guest(cache: Cache, apt: packages.Apt) -> None:
     }
     packages.unpack(apt.download(chosen), cache.guest)
     for name in recipe.STRIPPED:
-        shutil.rmtree(cache.guest / name, ignore_errors=True)
+        _remove(cache.guest / name)
     for name in ("passwd", "group"):
         shutil.copy(cache.guest / f"usr/share/base-passwd/{name}.master", cache.guest / "etc" / name)
     for name in ("proc", "sys", "dev", "run", "tmp"):
@@ -149,6 +159,30 @@ def _make_guest(cache: Cache, apt: packages.Apt) -> None:
     compile_python(cache, cache.guest / "usr/lib", "/usr/lib")
     with cache.guest_archive.open("wb") as stream:
         cpio.write_archive(stream, cpio.tree_entries(cache.guest))
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _make_virtual_machine(cache: Cache) -> None:
+    """Archive QEMU for the inside of a guest: the program, the libraries the guest lacks, its firmware."""
+    program = packages.foreign_command(cache.qemu, recipe.VIRTUAL_MACHINE)
+    listed = subprocess.run([program[0], "--list", *program[3:]], capture_output=True, text=True, check=True)
+    folder = "usr/lib/x86_64-linux-gnu"
+    names = {Path(line.split()[0]).name for line in listed.stdout.splitlines() if "=>" in line}
+    lacking = sorted(name for name in names if not (cache.guest / folder / name).exists())
+    files = [recipe.VIRTUAL_MACHINE, *(f"{folder}/{name}" for name in lacking)]
+    entries = [cpio.file_entry(name, (cache.qemu / name).read_bytes(), 0o755) for name in files]
+    for name in recipe.FIRMWARE:
+        firmware = cache.qemu / "usr/share/seabios" / name
+        entries.append(cpio.file_entry(f"usr/share/seabios/{name}", firmware.read_bytes()))
+    with cache.virtual_machine_archive.open("wb") as stream:
+        cpio.write_archive(stream, [*map(cpio.folder_entry, ("usr/share/seabios",)), *entries])
 
 
 def _install_python_packages(target: Path) -> None:

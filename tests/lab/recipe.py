@@ -13,13 +13,21 @@ NOT_RUN: Final = "a kernel with iommufd and /dev/vfio/devices: the distribution 
 
 QEMU_PACKAGES: Final = ("qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios")
 GUEST_PACKAGES: Final = (
-    "base-files", "base-passwd", "bash", "coreutils", "dash", "e2fsprogs", "grep", "iproute2", "kmod",
-    "libc-bin", "mount", "pciutils", "procps", "python3", "sed", "udev", "util-linux",
+    "base-files", "base-passwd", "bash", "coreutils", "dash", "driverctl", "e2fsprogs", "grep", "iproute2",
+    "kmod", "libc-bin", "lvm2", "mdadm", "mount", "openssh-client", "openssh-server", "pciutils", "procps",
+    "python3", "sed", "udev", "util-linux",
 )  # fmt: skip
+GUEST_TOOLS: Final = ("devbind==0.4.0",)
+"""Python packages that the guest has beside vfioctl's own: what vfioctl is measured against."""
+VIRTUAL_MACHINE: Final = "usr/bin/qemu-system-x86_64"
+"""The program that opens devices inside a guest as a virtual machine does, unpacked for the outside."""
+FIRMWARE: Final = ("bios-256k.bin",)
+"""What that program does not start without."""
 NOT_NEEDED: Final = frozenset({
-    "adduser", "debconf", "dpkg", "gcc-12-base", "init-system-helpers", "libdb5.3",
-    "libfile-find-rule-perl", "libgdbm-compat4", "libgdbm6", "libnumber-compare-perl", "libperl5.36",
-    "libtext-glob-perl", "login", "passwd", "perl", "perl-base", "perl-modules-5.36", "tar",
+    "adduser", "debconf", "dmeventd", "dpkg", "gcc-12-base", "init-system-helpers", "libdb5.3",
+    "libfile-find-rule-perl", "libgdbm-compat4", "libgdbm6", "libnumber-compare-perl", "libpam-runtime",
+    "libperl5.36", "libtext-glob-perl", "login", "lsb-base", "openssh-sftp-server", "passwd", "perl",
+    "perl-base", "perl-modules-5.36", "runit-helper", "sensible-utils", "sysvinit-utils", "tar", "ucf",
 })  # fmt: skip
 """Packages that only maintainer scripts would call: none runs here."""
 STRIPPED: Final = (
@@ -27,12 +35,14 @@ STRIPPED: Final = (
     "usr/share/perl5", "usr/share/zoneinfo", "usr/share/bash-completion",
     "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/udev/hwdb.d", "usr/lib/python3.11/test",
     "usr/lib/python3.11/idlelib", "usr/lib/python3.11/lib2to3",
+    "usr/lib/udev/rules.d/05-driverctl.rules", "usr/lib/udev/rules.d/89-vfio-uio.rules",
+    "usr/lib/udev/rules.d/64-md-raid-assembly.rules",
 )  # fmt: skip
-"""Folders of the guest that nothing in the lab reads."""
+"""Of the guest: folders that nothing in the lab reads, and rules that would act behind a scenario's back."""
 MODULES: Final = (
-    "8021q", "ahci", "ata_piix", "bochs", "bonding", "bridge", "dm_mod", "e1000", "e1000e", "edac_core",
-    "ehci_pci", "evdev", "ext4", "fb_sys_fops", "hid_generic", "i2c_i801", "igb", "igbvf", "iommufd",
-    "lpc_ich", "loop", "nvme", "pci_stub", "psmouse", "raid1", "sd_mod", "serio_raw", "shpchp",
+    "8021q", "ahci", "ata_piix", "bochs", "bonding", "bridge", "crc32c_generic", "dm_mod", "e1000", "e1000e",
+    "edac_core", "ehci_pci", "evdev", "ext4", "fb_sys_fops", "hid_generic", "i2c_i801", "igb", "igbvf",
+    "iommufd", "lpc_ich", "loop", "nvme", "pci_stub", "psmouse", "raid1", "sd_mod", "serio_raw", "shpchp",
     "snd_hda_codec_generic", "snd_hda_intel", "sr_mod", "uhci_hcd", "usb_storage", "usbhid",
     "vfio_iommu_type1", "vfio_pci", "virtio_blk", "virtio_console", "virtio_net", "virtio_pci",
     "xhci_pci",

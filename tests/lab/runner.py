@@ -129,7 +129,9 @@ def plan_for(lab: Lab, order: Order, folder: Path, task: str) -> Plan:
         text = "\n".join(pytest_arguments(order)) + "\n"
         cpio.write_archive(stream, [cpio.file_entry("checkout/lab.arguments", text.encode())])
     cache, packed = lab.cache, lab.checkout.with_suffix(".cpio")
-    archives = (cache.guest_archive, cache.modules_archive(order.kernel), packed, arguments)
+    archives: tuple[Path, ...] = (cache.guest_archive, cache.modules_archive(order.kernel), packed, arguments)
+    if order.topology.virtual_machines:
+        archives += (cache.virtual_machine_archive,)
     return machine.Plan(order.topology, cache.kernel_image(order.kernel), archives, lab.accelerator, task)
 
 

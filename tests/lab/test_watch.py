@@ -48,6 +48,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have what takes a minute take a moment."""
     monkeypatch.setattr(watch, "SCENARIO_GRACE", 0.3)
     monkeypatch.setattr(watch, "DUMP_DEADLINE", 0.3)
+    monkeypatch.setattr(watch, "LOOK", 0.1)
 
 
 def test_a_guest_that_ran_to_its_end_is_in_no_trouble(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ WORKSTATION: Final = Topology(
     backends=(Backend("audiodev", "none", properties("id=silence")), *_network(1)),
     default_route="0000:05:00.0",
     disks=("disk1",),
+    virtual_machines=True,
 )
 """A desktop: display and sound in one group (twice), disk, keyboard, the NIC with the route, three USB."""
 
@@ -123,6 +124,7 @@ HOTPLUG: Final = Topology(
         root_port(2, "2.0"),
         root_port(3, "3.0"),
         root_port(4, "4.0"),
+        Device("nvme-subsys", "", "", "subsystem", properties("nqn=lab")),
     ),
     backends=_network(1, 2, 3),
     globals=NATIVE_HOTPLUG,

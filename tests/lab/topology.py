@@ -48,6 +48,8 @@ class Topology(NamedTuple):
     """PCI address of the NIC that gets an address and the default route."""
     disks: tuple[str, ...] = ()
     """Names of the disk images, one empty file each, that NVMe devices refer to."""
+    virtual_machines: bool = False
+    """Whether the guest has a QEMU of its own, to hold devices as a virtual machine does."""
 
 
 def properties(*pairs: str) -> Properties:

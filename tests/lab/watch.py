@@ -23,6 +23,8 @@ DUMP_DEADLINE: Final = 20.0
 """Seconds a hanging guest gets to send its kernel log."""
 END_DEADLINE: Final = 60.0
 """Seconds a guest gets between scenarios, and to end after the last one."""
+LOOK: Final = 1.0
+"""Seconds between two looks at a guest that says nothing."""
 PANIC: Final = b"Kernel panic - not syncing"
 
 
@@ -73,7 +75,7 @@ class Watch:
 
     def _wait(self, deadline: float) -> list[str]:
         kinds: list[str] = []
-        for key, _ in self._selector.select(min(1.0, max(0.0, deadline - time.monotonic()))):
+        for key, _ in self._selector.select(min(LOOK, max(0.0, deadline - time.monotonic()))):
             kinds += key.data()
         return kinds
 

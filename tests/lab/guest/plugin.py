@@ -24,16 +24,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "topologies(name, ...): the machines this scenario is for; none: every machine"
     )
+    config.addinivalue_line(
+        "markers", "kernels(version, ...): the kernels this scenario is for; none: every kernel"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the scenarios of other machines."""
-    name = config.getoption("--topology")
+    """Leave out the scenarios of other machines and of other kernels."""
+    here = {"topologies": config.getoption("--topology"), "kernels": config.getoption("--kernel")}
     chosen: list[pytest.Item] = []
     others: list[pytest.Item] = []
     for item in items:
-        mark = item.get_closest_marker("topologies")
-        (chosen if mark is None or name in mark.args else others).append(item)
+        marks = [(mark, name) for kind, name in here.items() if (mark := item.get_closest_marker(kind))]
+        (chosen if all(name in mark.args for mark, name in marks) else others).append(item)
     items[:] = chosen
     config.hook.pytest_deselected(items=others)
 
