@@ -23,4 +23,5 @@ def no_descriptor_left() -> Iterator[None]:
     """No test of this room leaves an open file."""
     before = set(os.listdir("/proc/self/fd"))
     yield
-    assert set(os.listdir("/proc/self/fd")) == before
+    # What an earlier test left to the garbage collector may go meanwhile.
+    assert set(os.listdir("/proc/self/fd")) <= before

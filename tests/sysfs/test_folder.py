@@ -73,4 +73,4 @@ def test_nothing_is_left_open(tree: HostTree) -> None:
     with pytest.raises(IsADirectoryError):
         folder.read("types")
     folder.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before

@@ -180,7 +180,7 @@ def test_reading_the_running_system_leaves_nothing_open() -> None:
     """Thousands of descriptors are looked at."""
     before = len(os.listdir("/proc/self/fd"))
     read_holders(Attributes(Files(HostRoot())))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_a_root_without_procfs_has_no_holders(tree: HostTree) -> None:

@@ -97,4 +97,4 @@ def test_nothing_stays_open() -> None:
     before = len(os.listdir("/proc/self/fd"))
     asyncio.run(run())
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
