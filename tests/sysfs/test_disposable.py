@@ -145,15 +145,19 @@ def test_a_child_in_d_state_is_left_after_two_looks() -> None:
 def test_a_process_that_waits_or_runs_is_not_in_d_state() -> None:
     """Nor is one that does not exist."""
     assert not disposable._sleeps_uninterruptibly(os.getpid())
-    with subprocess.Popen(["sleep", "60"]) as sleeper:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as echo:
+        assert echo.stdin is not None
+        assert echo.stdout is not None
+        # What has answered has its pages: a program that starts may wait long for a busy disk, in D state.
+        echo.stdin.write(b"there\n")
+        echo.stdin.flush()
+        assert echo.stdout.readline() == b"there\n"
         until = time.monotonic() + 10
-        # While a program starts it may wait for its own pages.
-        while disposable._sleeps_uninterruptibly(sleeper.pid) and time.monotonic() < until:
+        while disposable._sleeps_uninterruptibly(echo.pid) and time.monotonic() < until:
             time.sleep(0.01)
-        asleep = disposable._sleeps_uninterruptibly(sleeper.pid)
-        sleeper.kill()
+        asleep = disposable._sleeps_uninterruptibly(echo.pid)
     assert not asleep
-    assert not disposable._sleeps_uninterruptibly(sleeper.pid)
+    assert not disposable._sleeps_uninterruptibly(echo.pid)
 
 
 @pytest.mark.parametrize("processes", [1, 3])

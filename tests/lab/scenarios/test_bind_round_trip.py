@@ -39,7 +39,6 @@ CASES = (
     Case("nvme", "workstation", "03:00.0", ("0000:03:00.0",)),
     Case(
         "display_and_sound", "workstation", "0000:02:00.1", ("0000:02:00.0", "0000:02:00.1"),
-        ("--force", "console"),
     ),
     Case(
         "usb_of_three_functions", "workstation", "0000:00:1a.0",

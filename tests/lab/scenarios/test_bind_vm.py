@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.topologies("workstation"), pytest.mark.deadline(180)]
 def given():
     """Disk, display and sound on vfio-pci; back at the end."""
     before = bindings.bindings()
-    bindings.done("bind", NVME, DISPLAY, "--force", "console")
+    bindings.done("bind", NVME, DISPLAY)
     yield
     bindings.done("unbind", NVME, DISPLAY)
     assert bindings.bindings() == before
