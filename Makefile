@@ -40,8 +40,8 @@ system-packages: $(VENV)/.dev
 	@$(BIN)/python -m tools.libvirt_schemas
 
 .PHONY: unit
-unit: $(VENV)/.dev ## unit and integration tests; K=expression selects
-	@$(BIN)/python -m pytest $(if $(K),-k '$(K)')
+unit: $(VENV)/.dev ## unit and integration tests on every core; K=expression selects
+	@$(BIN)/python -m pytest --quiet $(if $(K),-k '$(K)',--numprocesses=auto --dist=worksteal)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, codespell, docstring coverage, generated files

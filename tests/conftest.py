@@ -82,7 +82,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what takes longest; under --regen run only the tests that have golden files."""
+    """Begin with what takes longest; under --regen run only the tests that have golden files.
+
+    Properties go over the same lines many times, and tracing doubles what that takes: others cover them.
+    """
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("no_cover")
     items.sort(key=_turn)
     if config.getoption("--regen"):
         others = [item for item in items if "golden" not in getattr(item, "fixturenames", ())]

@@ -107,6 +107,7 @@ def check_recovered(way: str, kernel: FakeKernel, state: str, ends: dict[str, di
     assert redo(kernel, state) is None, "nothing is left to recover"
 
 
+@pytest.mark.no_cover
 @way_of
 def test_after_a_crash_at_any_command_recover_ends_it(way: str, state: str) -> None:
     """Before and after each of them, reads too: 100 % end where everything was, or where it was to go."""
@@ -129,6 +130,7 @@ def test_after_a_crash_at_any_command_recover_ends_it(way: str, state: str) -> N
     assert seen == {True, False}, "the last crashes come after the last effect"
 
 
+@pytest.mark.no_cover
 @way_of
 def test_after_a_crash_at_any_state_file_recover_ends_it(way: str, state: str) -> None:
     """Before each open, rename and removal in the state folder, the lock's too."""
@@ -192,6 +194,7 @@ def _until_crash(run: Callable[[], object]) -> bool:
     return False
 
 
+@pytest.mark.no_cover
 @way_of
 def test_finishing_goes_on_to_the_goal(way: str, state: str) -> None:
     """From any crash, when that is asked for."""

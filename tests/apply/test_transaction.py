@@ -144,6 +144,7 @@ def test_a_plan_in_the_wrong_order_would_panic(state: str) -> None:
         do(workstation(), lambda kernel: bind_plan(kernel)._replace(units=(unit,)), state)
 
 
+@pytest.mark.no_cover
 @way_of
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.__getitem__)
 @pytest.mark.parametrize("happens", [False, True], ids=["without", "with-effect"])
