@@ -20,6 +20,7 @@ from vfioctl.plugin.api import deviceplugin_pb2 as pb
 from vfioctl.plugin.api import deviceplugin_pb2_grpc as pb_grpc
 from vfioctl.plugin.backoff import Backoff
 from vfioctl.plugin.bell import Bell
+from vfioctl.plugin.counts import FAILED, REGISTERED, Counts
 from vfioctl.plugin.server import VERSION, ResourceServer, ServingError
 from vfioctl.plugin.sockets import answers, socket_name
 from vfioctl.typed import TYPE_CHECKING
@@ -85,15 +86,21 @@ class Registration:
     """Keeps one resource registered, in the way of ``kubelet.sock`` or of the plugin watcher."""
 
     def __init__(
-        self, service: Service, watch: FolderWatch, *, watcher: bool = False, pace: Pace | None = None
+        self,
+        service: Service,
+        watch: FolderWatch,
+        *,
+        watcher: bool = False,
+        pace: Pace | None = None,
+        counts: Counts | None = None,
     ) -> None:
-        """Register in the folder that is watched."""
+        """Register in the folder that is watched, and count how that ends."""
         self._service = service
         self._watch = watch
         self._watcher = watcher
         self._pace = pace or Pace()
         self._backoff = Backoff(self._pace.first, self._pace.last)
-        self._refusal: str | None = None
+        self._counts = counts or Counts()
         self.state = State()
         self.changed = Bell()
 
@@ -182,6 +189,7 @@ class Registration:
             self._fail(refusal)
 
     def _up(self) -> None:
+        self._counts.registered(self._service.resource, REGISTERED)
         self._show(phase="up", streams=self.state.streams + 1, error=None)
         log.info("%s: registered, %d items", self._service.resource, len(self._service.offer.items))
 
@@ -189,6 +197,7 @@ class Registration:
         # Said once: the same again, every half minute for a week, helps nobody.
         if why != self.state.error:
             log.warning("%s: not registered: %s", self._service.resource, why)
+        self._counts.registered(self._service.resource, FAILED)
         self._show(phase="failed", error=why)
         return _Lost(why)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from time import monotonic
 
 import grpc
 import grpc.aio
@@ -10,6 +11,7 @@ import grpc.aio
 from vfioctl.plugin.api import deviceplugin_pb2 as pb
 from vfioctl.plugin.api import deviceplugin_pb2_grpc as pb_grpc
 from vfioctl.plugin.bell import Bell
+from vfioctl.plugin.counts import DENIED, FAILED, GRANTED, Counts
 from vfioctl.plugin.values import Denied, Grant, Offer
 from vfioctl.typed import TYPE_CHECKING
 
@@ -39,17 +41,21 @@ log = logging.getLogger("vfioctl.plugin")
 HEALTHY = "Healthy"
 UNHEALTHY = "Unhealthy"
 
+_INTERNAL = "INTERNAL"
+"""The code of what is denied because we stumbled."""
+
 
 class Service(pb_grpc.DevicePluginServicer):
     """The servicer of one resource. It outlives servers and kubelets: each new one is told the list anew."""
 
-    def __init__(self, offer: Offer, desk: Desk) -> None:
-        """Offer this from the start."""
+    def __init__(self, offer: Offer, desk: Desk, counts: Counts | None = None) -> None:
+        """Offer this from the start, and count what is asked for."""
         self.resource = offer.resource
         self.offer = offer
         self.desk = desk
         self.granted: set[str] = set()
         """Ids that were granted since the start; nobody says when they are released."""
+        self._counts = counts or Counts()
         self._bell = Bell()
         self._streams = 0
         self._streams_changed = Bell()
@@ -115,10 +121,10 @@ class Service(pb_grpc.DevicePluginServicer):
         response = pb.PreferredAllocationResponse()
         for one in request.container_requests:
             available, must = _sorted(one.available_deviceIDs), _sorted(one.must_include_deviceIDs)
-            chosen = await self._decide(
-                context,
-                lambda: self.desk.prefer(self.offer, available, must, one.allocation_size),  # noqa: B023
+            answer = self._ask(
+                lambda: self.desk.prefer(self.offer, available, must, one.allocation_size)  # noqa: B023
             )
+            chosen = await self._given(context, answer)
             response.container_responses.add(deviceIDs=chosen)
         return response
 
@@ -129,8 +135,10 @@ class Service(pb_grpc.DevicePluginServicer):
         response = pb.AllocateResponse()
         for one in request.container_requests:
             # They come in no order; the guest's must not change from start to start.
-            ids = _sorted(one.devices_ids)
-            grant = await self._decide(context, lambda: self.desk.allocate(self.offer, ids))  # noqa: B023
+            ids, began = _sorted(one.devices_ids), monotonic()
+            answer = self._ask(lambda: self.desk.allocate(self.offer, ids))  # noqa: B023
+            self._counts.allocated(self.resource, _result(answer), monotonic() - began)
+            grant = await self._given(context, answer)
             self.granted.update(ids)
             log.info("%s", _line(self.offer, ids, grant))
             response.container_responses.append(to_response(grant))
@@ -145,18 +153,27 @@ class Service(pb_grpc.DevicePluginServicer):
         del request, context
         return pb.PreStartContainerResponse()
 
-    async def _decide(self, context: Context, ask: Callable[[], Answer | Denied]) -> Answer:
-        """Return the desk's answer; what it denies, or stumbles over, reaches the pod's status in words."""
+    def _ask(self, ask: Callable[[], Answer | Denied]) -> Answer | Denied:
+        """Return the desk's answer; one that it stumbles over is denied as our own fault."""
         try:
-            answer = ask()
+            return ask()
         except Exception:
             log.exception("%s: a request could not be answered", self.resource)
-            text = f"vfioctl could not answer for {self.resource}: see its log"
-            await _abort(context, grpc.StatusCode.INTERNAL, text)
+            return Denied(_INTERNAL, f"vfioctl could not answer for {self.resource}: see its log")
+
+    async def _given(self, context: Context, answer: Answer | Denied) -> Answer:
+        """Return what was granted; what was denied reaches the pod's status in words."""
         if isinstance(answer, Denied):
-            log.warning("%s: denied: %s", self.resource, answer.message)
+            if answer.code != _INTERNAL:
+                log.warning("%s: denied: %s", self.resource, answer.message)
             await _abort(context, grpc.StatusCode[answer.code], answer.message)
         return answer
+
+
+def _result(answer: Grant | Denied) -> str:
+    if isinstance(answer, Denied):
+        return FAILED if answer.code == _INTERNAL else DENIED
+    return GRANTED
 
 
 async def _abort(context: Context, code: grpc.StatusCode, text: str) -> NoReturn:

@@ -15,6 +15,7 @@ from time import monotonic
 from vfioctl.errors import VfioctlError
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.bell import Bell
+from vfioctl.plugin.counts import Counts
 from vfioctl.plugin.registration import PLUGINS, REGISTRY, Pace, Registration
 from vfioctl.plugin.service import Service
 from vfioctl.plugin.sockets import remove_stale, socket_name
@@ -96,16 +97,19 @@ class Supervisor:
         times: Times | None = None,
         *,
         doors: Sequence[str] = (),
+        counts: Counts | None = None,
     ) -> None:
         """Serve by these rules; ``load`` reads the configuration again, given the rules that hold.
 
-        Whatever is made or removed in the folders ``doors`` is reason to look at the host.
+        Whatever is made or removed in the folders ``doors`` is reason to look at the host. What happens is
+        counted in ``counts``.
 
         Raises:
             UsageError: no socket's path would fit below the kubelet's folder.
 
         """
         self.rules = rules
+        self.counts = counts or Counts()
         self.kept: dict[str, Kept] = {}
         self.changed = Bell()
         """Rung when something was published, registered or reloaded."""
@@ -207,7 +211,7 @@ class Supervisor:
 
     async def _look(self) -> float:
         """Look, and publish what changed; return the seconds to the next look."""
-        rules = self.rules
+        rules, began = self.rules, monotonic()
         try:
             view = await self._eyes.read()
             # Judging a large host takes a while, and calls are answered meanwhile.
@@ -221,6 +225,7 @@ class Supervisor:
         self._say("look_error", None)
         self.looks += 1
         self.last_look = monotonic()
+        self.counts.looked(self.last_look - began)
         await self._publish(offers)
         return self._times.doubt if unsettled else self._times.resync
 
@@ -242,8 +247,10 @@ class Supervisor:
         self.changed.ring()
 
     def _start(self, offer: Offer) -> None:
-        service = Service(offer, self.rules)
-        registration = Registration(service, self._watch, watcher=self.rules.watcher, pace=self._times.pace)
+        service = Service(offer, self.rules, self.counts)
+        registration = Registration(
+            service, self._watch, watcher=self.rules.watcher, pace=self._times.pace, counts=self.counts
+        )
         task = asyncio.create_task(registration.run(), name=offer.resource)
         self.kept[offer.resource] = Kept(service, registration, task)
         log.info("%s", _summary(offer))
