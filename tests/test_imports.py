@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = {"rich", "lxml", "yaml", "grpc", "google", "pyudev", "asyncio", "dataclasses"}
+HEAVY = {"rich", "lxml", "yaml", "grpc", "google", "prometheus_client", "pyudev", "asyncio", "dataclasses"}
 """Never loaded by a scan that prints no table."""
 
 

@@ -50,6 +50,7 @@ class Table:
         self.kubelet_dir = kubelet_dir
         self.watcher = watcher
         self.file = file
+        self.listen = ""
         self.judged = 0
 
     def judge(self, view: Iterable[Offer]) -> tuple[tuple[Offer, ...], bool]:

@@ -45,6 +45,12 @@ class Spread:
         """How many there were."""
         return sum(self._counts)
 
+    def copy(self) -> Spread:
+        """Return what was counted until now."""
+        other = Spread(self.bounds)
+        other.total, other._counts = self.total, self._counts.copy()
+        return other
+
     def cumulative(self) -> Iterator[tuple[float, int]]:
         """Yield each bound with how many took at most so long; the last bound is infinite."""
         below = 0
@@ -68,6 +74,14 @@ class Counts:
         """Items that came back from containers."""
         self.group_conflicts = 0
         """Times that one IOMMU group was found with two owners, or an allocation was denied for its owner."""
+
+    def copy(self) -> Counts:
+        """Return what was counted until now, for another thread."""
+        other = Counts()
+        other.allocations, other.registrations = self.allocations.copy(), self.registrations.copy()
+        other.allocate_seconds, other.look_seconds = self.allocate_seconds.copy(), self.look_seconds.copy()
+        other.releases, other.group_conflicts = self.releases, self.group_conflicts
+        return other
 
     def allocated(self, resource: str, result: str, seconds: float) -> None:
         """Count an allocation."""

@@ -34,7 +34,7 @@ class Decisions:
     def __init__(self, config: Config, before: Decisions | None = None) -> None:
         """Decide by this configuration, with the history of the one before it."""
         self.config = config
-        self.cordoned: frozenset[str] = frozenset()
+        self.cordoned: frozenset[str] = before.cordoned if before else frozenset()
         self.judged: Judged | None = None
         self._history: History = before._history if before else History()  # noqa: SLF001 - its successor
         self._view: View | None = before._view if before else None  # noqa: SLF001 - the same
@@ -53,6 +53,11 @@ class Decisions:
     def file(self) -> str | None:
         """The configuration's file, which may change."""
         return self.config.file
+
+    @property
+    def listen(self) -> str:
+        """Where metrics and health are served; empty: nowhere."""
+        return self.config.plugin.listen
 
     def judge(self, view: View) -> tuple[tuple[Offer, ...], bool]:
         """Return what to publish after a look, and whether to look again soon to settle a doubt."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     One = TypeVar("One")
     Choice = TypeVar("Choice", bound=StrEnum)
 
-_LISTEN = pattern(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[-A-Za-z0-9.]*[A-Za-z0-9])?):([0-9]{1,5})")
+_LISTEN = pattern(r"(?:\*|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[-A-Za-z0-9.]*[A-Za-z0-9])?):([0-9]{1,5})")
 _LAST_PORT = 65535
 _SHOWN = 60
 
@@ -175,7 +175,7 @@ def listen(place: Place, value: object) -> str:
     if address and not (found and 0 < int(found[1]) <= _LAST_PORT):
         raise place.error(
             f"{shown(address)} is no address with a port",
-            'as in "127.0.0.1:9464" or "[::1]:9464"; "" for none',
+            'as in "127.0.0.1:9464", "[::1]:9464" or "*:9464" for every address; "" for none',
         )
     return address
 

@@ -62,6 +62,8 @@ async def _serve(
     changes: Callable[[], AsyncIterator[object]] | None,
     times: Times | None,
 ) -> bool:
+    from vfioctl.plugin.attendants import attended
+    from vfioctl.plugin.pages import keep_listening
     from vfioctl.plugin.supervisor import Supervisor
 
     def load_after(before: object) -> Decisions:
@@ -76,7 +78,8 @@ async def _serve(
         doors=NODES,
     )
     interrupted = _obey(supervisor)
-    await supervisor.run()
+    async with attended(metrics_and_health=keep_listening(supervisor)):
+        await supervisor.run()
     return interrupted.is_set()
 
 

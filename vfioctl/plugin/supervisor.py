@@ -45,6 +45,10 @@ if TYPE_CHECKING:
         def file(self) -> str | None:
             """The configuration's file, which may change."""
 
+        @property
+        def listen(self) -> str:
+            """Where metrics and health are served; empty: nowhere."""
+
         def judge(self, view: Any) -> tuple[tuple[Offer, ...], bool]:  # noqa: ANN401 - as looked
             """Return what to publish, and whether to look again soon."""
 
@@ -116,6 +120,10 @@ class Supervisor:
         self.looks = 0
         self.last_look: float | None = None
         """When a look last succeeded, on the monotonic clock."""
+        self.began = self.last_try = monotonic()
+        """When all began, and when a look last ended, well or not."""
+        self.reloads = 0
+        """How many times the configuration was read again, well or not."""
         self.look_error: str | None = None
         self.reload_error: str | None = None
         """Why the configuration's file is not the one in force."""
@@ -123,14 +131,14 @@ class Supervisor:
         self._load = load
         self._changes = changes
         self._doors = doors
-        self._times = times or Times()
+        self.times = times or Times()
         self._poked = asyncio.Event()
         self._stopping = asyncio.Event()
         self._reloading = False
         self._tasks: list[asyncio.Task[None]] = []
         self._place = _place(rules)
         socket_name(self._place, "")
-        self._watch = FolderWatch(self._place, self._times.watch)
+        self._watch = FolderWatch(self._place, self.times.watch)
         self._watching: asyncio.Task[None] | None = None
 
     def poke(self) -> None:
@@ -149,6 +157,12 @@ class Supervisor:
     def states(self) -> dict[str, State]:
         """Return how the registration of each resource stands."""
         return {name: kept.registration.state for name, kept in self.kept.items()}
+
+    @property
+    def kubelet_there(self) -> bool:
+        """Whether there is somebody to register with, as far as the folder tells."""
+        seen = self._watch.seen
+        return seen.folder is not None and (self.rules.watcher or seen.kubelet is not None)
 
     @property
     def ready(self) -> bool:
@@ -174,7 +188,7 @@ class Supervisor:
         tasks = [*self._tasks, *(kept.task for kept in self.kept.values())]
         if self._watching is not None:
             tasks.append(self._watching)
-        await _end(tasks, self._times.farewell)
+        await _end(tasks, self.times.farewell)
         self.kept.clear()
 
     async def _listen(self, changes: AsyncIterator[object]) -> None:
@@ -183,14 +197,14 @@ class Supervisor:
                 self.poke()
         except Exception:
             log.exception("changes are not reported any more")
-        log.warning("looking at the host every %g s from now on", self._times.resync)
+        log.warning("looking at the host every %g s from now on", self.times.resync)
 
     async def _mind_door(self, folder: str) -> None:
         """Ring when a node comes or goes, also by hand, which the kernel does not report."""
-        watch = FolderWatch(folder, self._times.watch)
+        watch = FolderWatch(folder, self.times.watch)
         while True:
             before = watch.seen
-            await asyncio.sleep(self._times.watch)
+            await asyncio.sleep(self.times.watch)
             watch.refresh()
             if watch.seen != before:
                 self.poke()
@@ -199,8 +213,9 @@ class Supervisor:
         while True:
             began = monotonic()
             pause = await self._look()
+            self.last_try = monotonic()
             # Never at work for more than half of the time, whatever is reported.
-            rest = max(self._times.settle, monotonic() - began)
+            rest = max(self.times.settle, monotonic() - began)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._poked.wait(), pause)
             await asyncio.sleep(rest)
@@ -218,16 +233,16 @@ class Supervisor:
             offers, unsettled = await asyncio.to_thread(rules.judge, view)
         except VfioctlError as error:
             self._say("look_error", error.message)
-            return self._times.retry
+            return self.times.retry
         except Exception as error:  # noqa: BLE001 - an odd host must not end the plugin
             self._say("look_error", f"{type(error).__name__}: {error}")
-            return self._times.retry
+            return self.times.retry
         self._say("look_error", None)
         self.looks += 1
         self.last_look = monotonic()
         self.counts.looked(self.last_look - began)
         await self._publish(offers)
-        return self._times.doubt if unsettled else self._times.resync
+        return self.times.doubt if unsettled else self.times.resync
 
     def _say(self, field: str, error: str | None) -> None:
         if error != getattr(self, field):
@@ -249,7 +264,7 @@ class Supervisor:
     def _start(self, offer: Offer) -> None:
         service = Service(offer, self.rules, self.counts)
         registration = Registration(
-            service, self._watch, watcher=self.rules.watcher, pace=self._times.pace, counts=self.counts
+            service, self._watch, watcher=self.rules.watcher, pace=self.times.pace, counts=self.counts
         )
         task = asyncio.create_task(registration.run(), name=offer.resource)
         self.kept[offer.resource] = Kept(service, registration, task)
@@ -259,7 +274,7 @@ class Supervisor:
         gone = [self.kept.pop(name) for name in sorted(names)]
         for kept in gone:
             log.info("%s: not offered any more", kept.service.resource)
-        await _end([kept.task for kept in gone], self._times.farewell)
+        await _end([kept.task for kept in gone], self.times.farewell)
 
     async def _reload(self) -> None:
         """Read the configuration, and take it over whole or not at all."""
@@ -269,6 +284,7 @@ class Supervisor:
             socket_name(place, "")
         except VfioctlError as error:
             self.reload_error = error.message
+            self.reloads += 1
             log.error("the configuration was not taken over: %s; %s", error.message, error.hint)  # noqa: TRY400 - its words are enough
             self.changed.ring()
             return
@@ -279,6 +295,7 @@ class Supervisor:
             await self._move(place)
         for kept in self.kept.values():
             kept.service.desk = rules
+        self.reloads += 1
         log.info("the configuration was taken over")
         self.changed.ring()
 
@@ -286,16 +303,16 @@ class Supervisor:
         """Register elsewhere: the one change that concerns every resource."""
         await self._drop(set(self.kept))
         if self._watching is not None:
-            await _end([self._watching], self._times.farewell)
+            await _end([self._watching], self.times.farewell)
         self._place = place
-        self._watch = FolderWatch(place, self._times.watch)
+        self._watch = FolderWatch(place, self.times.watch)
         self._watching = asyncio.create_task(self._watch.run())
 
     async def _mind_file(self) -> None:
         """Reload when the configuration's file is another one, and was so twice: it may be half written."""
         known = before = _fingerprint(self.rules.file)
         while True:
-            await asyncio.sleep(self._times.reload)
+            await asyncio.sleep(self.times.reload)
             now = _fingerprint(self.rules.file)
             if now == before and now != known:
                 known = now
