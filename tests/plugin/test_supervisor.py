@@ -12,6 +12,7 @@ import grpc.aio
 import pytest
 
 from tests.plugin.kubelet.client import dial
+from tests.plugin.kubelet.kubelet import Kubelet, Settings
 from tests.plugin.kubelet.pods import pod
 from tests.plugin.scene import GPU, NIC, QUICK, Eyes, Table, item, offer, scene, sockets
 from vfioctl.errors import UsageError
@@ -349,5 +350,23 @@ def test_a_node_that_comes_or_goes_is_reason_to_look(place: Path) -> None:
                 looks = stage.plugin.looks
                 change()
                 await stage.kubelet.until(lambda: stage.plugin.looks > looks)  # noqa: B023 - awaited
+
+    asyncio.run(run())
+
+
+def test_the_end_empties_lists_only_where_that_is_asked_for(place: Path) -> None:
+    """Capacity is 0 at once, and not only after the kubelet's five minutes."""
+
+    async def run() -> None:
+        async with Kubelet(str(place), Settings(dial=1.0)) as kubelet:
+            plugin = Supervisor(Eyes(*BOTH), Table(str(place)), lambda held: held, times=QUICK)
+            running = asyncio.create_task(plugin.run(drain=True))
+            await kubelet.until_counts(GPU, 2, 2)
+            await kubelet.until_counts(NIC, 1, 1)
+            plugin.stop()
+            await running
+            assert kubelet.books.counts(GPU) == kubelet.books.counts(NIC) == (0, 0)
+            assert [len(event[2]) for event in kubelet.happened("listed", GPU)] == [2, 0]
+            assert sockets(kubelet.plugins) == []
 
     asyncio.run(run())

@@ -57,6 +57,23 @@ def configuration(session: Session, path: str | None, domain: str | None = None)
         return load(found)
 
 
+def listening(config: Config, listen: str | None) -> Config:
+    """Return a configuration that listens where an option says, if it says so.
+
+    Raises:
+        UsageError: that is no address with a port.
+
+    """
+    from vfioctl.plugin.keys import Place
+    from vfioctl.plugin.keys import listen as read
+
+    if listen is None:
+        return config
+    return config._replace(
+        plugin=config.plugin._replace(listen=read(Place("command line", "--listen"), listen))
+    )
+
+
 def surveyed(session: Session) -> tuple[Host, Sight]:
     """Read the host and what is beside its PCI functions."""
     from vfioctl.plugin.sight import look

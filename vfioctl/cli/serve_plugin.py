@@ -7,7 +7,7 @@ import click
 from vfioctl.cli.command import HELP_NAMES, Command
 from vfioctl.cli.libvirt_params import Word
 from vfioctl.cli.options import pass_session
-from vfioctl.cli.plugin_config import config_option, configuration, surveyed
+from vfioctl.cli.plugin_config import config_option, configuration, listening, surveyed
 from vfioctl.cli.tree import COMMANDS
 from vfioctl.errors import UsageError
 from vfioctl.typed import TYPE_CHECKING
@@ -43,12 +43,41 @@ Examples:
     metavar="DOMAIN",
     help="What the names of resources begin with, without a configuration (vfioctl.io).",
 )
+@click.option(
+    "--listen",
+    type=Word("127.0.0.1:9464", "[::1]:9464", "*:9464"),
+    metavar="ADDRESS:PORT",
+    help="Where metrics and health are served, instead of where the configuration says; empty: nowhere.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "text", "json", "journal"]),
+    default="auto",
+    help="How it speaks: auto is text on a terminal, the journal's form to the journal, else json.",
+)
+@click.option(
+    "--drain-on-exit",
+    is_flag=True,
+    help="Tell the kubelet in the end that nothing is offered any more, so that capacity drops at once.",
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be offered, and serve nothing.")
 @pass_session
-def command(session: Session, config: str | None, domain: str | None, dry_run: bool) -> None:
+def command(
+    session: Session,
+    config: str | None,
+    domain: str | None,
+    listen: str | None,
+    log_format: str,
+    drain_on_exit: bool,
+    dry_run: bool,
+) -> None:
     """Serve, or show what would be offered."""
+
+    def load() -> Config:
+        return listening(configuration(session, config, domain), listen)
+
     if dry_run:
-        _show(session, configuration(session, config, domain))
+        _show(session, load())
         return
     if session.root != "/":
         raise UsageError(
@@ -57,7 +86,7 @@ def command(session: Session, config: str | None, domain: str | None, dry_run: b
         )
     from vfioctl.cli.serving import serve_host
 
-    serve_host(session, lambda: configuration(session, config, domain))
+    serve_host(session, load, log_format=log_format, drain=drain_on_exit)
 
 
 def _show(session: Session, config: Config) -> None:

@@ -14,7 +14,6 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from vfioctl import __version__
 from vfioctl.typed import TYPE_CHECKING
@@ -117,5 +116,6 @@ def _of_counts(counts: Counts) -> Iterator[Metric]:
 
 
 def _histogram(name: str, told: str, spread: Spread) -> Metric:
-    buckets = [(floatToGoString(bound), count) for bound, count in spread.cumulative()]
+    bounds = [*map(str, spread.bounds), "+Inf"]
+    buckets = [(bound, count) for bound, (_, count) in zip(bounds, spread.cumulative(), strict=True)]
     return HistogramMetricFamily(f"{PREFIX}{name}", told, buckets=buckets, sum_value=spread.total)

@@ -12,11 +12,12 @@ from vfioctl.plugin.api import deviceplugin_pb2 as pb
 from vfioctl.plugin.api import deviceplugin_pb2_grpc as pb_grpc
 from vfioctl.plugin.bell import Bell
 from vfioctl.plugin.counts import DENIED, FAILED, GRANTED, Counts
+from vfioctl.plugin.event import denied, granted
 from vfioctl.plugin.values import Denied, Grant, Offer
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
     from vfioctl.plugin.values import Item
@@ -57,6 +58,7 @@ class Service(pb_grpc.DevicePluginServicer):
         """Ids that were granted since the start; nobody says when they are released."""
         self._counts = counts or Counts()
         self._bell = Bell()
+        self._sent: Offer | None = None
         self._streams = 0
         self._streams_changed = Bell()
 
@@ -80,6 +82,10 @@ class Service(pb_grpc.DevicePluginServicer):
     async def until_silent(self) -> None:
         """Wait until no kubelet has the list open."""
         await self._streams_changed.until(lambda: self._streams == 0)
+
+    async def until_told(self) -> None:
+        """Wait until whoever listens has been sent what is offered now."""
+        await self._streams_changed.until(lambda: self._sent is self.offer or self._streams == 0)
 
     def options(self) -> pb.DevicePluginOptions:
         """Return what the kubelet may ask besides Allocate."""
@@ -110,6 +116,8 @@ class Service(pb_grpc.DevicePluginServicer):
                 await self._bell.until(lambda: self.offer is not sent)  # noqa: B023
                 sent = self.offer
                 await context.write(to_list(sent))
+                self._sent = sent
+                self._streams_changed.ring()
         finally:
             self._streams -= 1
             self._streams_changed.ring()
@@ -124,7 +132,7 @@ class Service(pb_grpc.DevicePluginServicer):
             answer = self._ask(
                 lambda: self.desk.prefer(self.offer, available, must, one.allocation_size)  # noqa: B023
             )
-            chosen = await self._given(context, answer)
+            chosen = await _given(context, answer)
             response.container_responses.add(deviceIDs=chosen)
         return response
 
@@ -138,9 +146,11 @@ class Service(pb_grpc.DevicePluginServicer):
             ids, began = _sorted(one.devices_ids), monotonic()
             answer = self._ask(lambda: self.desk.allocate(self.offer, ids))  # noqa: B023
             self._counts.allocated(self.resource, _result(answer), monotonic() - began)
-            grant = await self._given(context, answer)
+            if isinstance(answer, Denied):
+                log.warning(denied(self.offer, ids, answer))
+            grant = await _given(context, answer)
             self.granted.update(ids)
-            log.info("%s", _line(self.offer, ids, grant))
+            log.info(granted(self.offer, ids, grant))
             response.container_responses.append(to_response(grant))
         if not response.container_responses:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"no container asks for {self.resource}")
@@ -161,13 +171,12 @@ class Service(pb_grpc.DevicePluginServicer):
             log.exception("%s: a request could not be answered", self.resource)
             return Denied(_INTERNAL, f"vfioctl could not answer for {self.resource}: see its log")
 
-    async def _given(self, context: Context, answer: Answer | Denied) -> Answer:
-        """Return what was granted; what was denied reaches the pod's status in words."""
-        if isinstance(answer, Denied):
-            if answer.code != _INTERNAL:
-                log.warning("%s: denied: %s", self.resource, answer.message)
-            await _abort(context, grpc.StatusCode[answer.code], answer.message)
-        return answer
+
+async def _given(context: Context, answer: Answer | Denied) -> Answer:
+    """Return what was granted; what was denied reaches the pod's status in words."""
+    if isinstance(answer, Denied):
+        await _abort(context, grpc.StatusCode[answer.code], answer.message)
+    return answer
 
 
 def _result(answer: Grant | Denied) -> str:
@@ -215,17 +224,3 @@ def to_response(grant: Grant) -> pb.ContainerAllocateResponse:
         annotations=dict(grant.annotations),
         cdi_devices=[pb.CDIDevice(name=name) for name in grant.cdi],
     )
-
-
-def _line(offer: Offer, ids: Sequence[str], grant: Grant) -> str:
-    """Return the one line that an allocation leaves in the log."""
-    groups = sorted({item.group for item in offer.items if item.id in set(ids) and item.group is not None})
-    nodes = [node.container_path for node in grant.nodes] or list(grant.cdi)
-    parts = {
-        "resource": offer.resource,
-        "ids": ",".join(ids),
-        "group": ",".join(map(str, groups)) or "-",
-        "nodes": ",".join(nodes) or "-",
-        "env": ",".join(name for name, _ in grant.envs) or "-",
-    }
-    return "allocated " + " ".join(f"{key}={value}" for key, value in parts.items())

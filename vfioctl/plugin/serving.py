@@ -29,11 +29,13 @@ def serve(
     *,
     lock: str = PATH,
     times: Times | None = None,
+    drain: bool = False,
 ) -> None:
     """Serve until SIGTERM; SIGHUP has the configuration read again.
 
     ``scan`` looks at the host, in another process, so it must be a function of a module or a partial of one;
-    ``load`` reads the configuration; ``changes`` begins to listen for what the kernel reports.
+    ``load`` reads the configuration; ``changes`` begins to listen for what the kernel reports. With ``drain``
+    kubelets are told in the end that nothing is offered any more.
 
     Raises:
         LockedError: another one serves.
@@ -48,7 +50,7 @@ def serve(
         reading = Reading(scan)
         try:
             os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-            interrupted = asyncio.run(_serve(reading, config, load, changes, times))
+            interrupted = asyncio.run(_serve(reading, config, load, changes, times, drain=drain))
         finally:
             reading.close()
     if interrupted:
@@ -61,6 +63,8 @@ async def _serve(
     load: Callable[[], Config],
     changes: Callable[[], AsyncIterator[object]] | None,
     times: Times | None,
+    *,
+    drain: bool,
 ) -> bool:
     from vfioctl.plugin.attendants import attended
     from vfioctl.plugin.pages import keep_listening
@@ -79,7 +83,7 @@ async def _serve(
     )
     interrupted = _obey(supervisor)
     async with attended(metrics_and_health=keep_listening(supervisor)):
-        await supervisor.run()
+        await supervisor.run(drain=drain)
     return interrupted.is_set()
 
 

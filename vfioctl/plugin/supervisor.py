@@ -16,9 +16,11 @@ from vfioctl.errors import VfioctlError
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.bell import Bell
 from vfioctl.plugin.counts import Counts
+from vfioctl.plugin.event import offered
 from vfioctl.plugin.registration import PLUGINS, REGISTRY, Pace, Registration
 from vfioctl.plugin.service import Service
 from vfioctl.plugin.sockets import remove_stale, socket_name
+from vfioctl.plugin.values import Offer
 from vfioctl.plugin.watching import PERIOD, FolderWatch
 from vfioctl.typed import TYPE_CHECKING
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
     from vfioctl.plugin.registration import State
     from vfioctl.plugin.service import Desk
-    from vfioctl.plugin.values import Offer
 
     class Rules(Desk, Protocol):
         """Everything that is decided under one configuration."""
@@ -77,6 +78,8 @@ class Times(NamedTuple):
     """Between two looks at the configuration's file."""
     farewell: float = 1.5
     """Within which all servers are stopped."""
+    drain: float = 0.4
+    """Within which kubelets are told that nothing is offered any more, where that is asked for."""
     watch: float = PERIOD
     pace: Pace = Pace()
 
@@ -169,8 +172,12 @@ class Supervisor:
         """Whether the host was seen, and every resource has its stream."""
         return self.last_look is not None and all(state.phase == "up" for state in self.states().values())
 
-    async def run(self) -> None:
-        """Serve until `stop`; then streams are closed and sockets removed, and no list is emptied."""
+    async def run(self, *, drain: bool = False) -> None:
+        """Serve until `stop`; then streams are closed and sockets removed.
+
+        With ``drain`` lists are emptied before that. Else they are not: it would drop the node's capacity at
+        once, where a plugin that comes back within five minutes drops nothing.
+        """
         for name in remove_stale(self._place):
             log.info("removed %s, left behind by an earlier start", name)
         self._watching = asyncio.create_task(self._watch.run())
@@ -181,15 +188,26 @@ class Supervisor:
         try:
             await self._stopping.wait()
         finally:
-            await self._close()
+            await self._close(drain=drain)
 
-    async def _close(self) -> None:
+    async def _close(self, *, drain: bool) -> None:
         # All at once: two hundred servers one after the other would take seconds.
-        tasks = [*self._tasks, *(kept.task for kept in self.kept.values())]
-        if self._watching is not None:
-            tasks.append(self._watching)
-        await _end(tasks, self.times.farewell)
+        tasks = self._tasks if self._watching is None else [*self._tasks, self._watching]
+        if drain:
+            await _end(tasks, self.times.drain)
+            await self._empty()
+            tasks = []
+        await _end([*tasks, *(kept.task for kept in self.kept.values())], self.times.farewell)
         self.kept.clear()
+
+    async def _empty(self) -> None:
+        """Offer nothing any more, and wait until kubelets were told so."""
+        for kept in self.kept.values():
+            kept.service.publish(Offer(kept.service.resource, ()))
+        told = asyncio.gather(*(kept.service.until_told() for kept in self.kept.values()))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(told, self.times.drain)
+        log.info("every list was emptied before the end, as asked for")
 
     async def _listen(self, changes: AsyncIterator[object]) -> None:
         try:
@@ -255,10 +273,13 @@ class Supervisor:
         await self._drop(set(self.kept) - wanted)
         for offer in offers:
             kept = self.kept.get(offer.resource)
+            before = kept.service.offer if kept else None
             if kept is None:
                 self._start(offer)
-            elif kept.service.publish(offer):
-                log.info("%s", _summary(offer))
+            elif not kept.service.publish(offer):
+                continue
+            news = offered(before, offer)
+            log.log(logging.WARNING if news.facts["reasons"] else logging.INFO, news)
         self.changed.ring()
 
     def _start(self, offer: Offer) -> None:
@@ -268,7 +289,6 @@ class Supervisor:
         )
         task = asyncio.create_task(registration.run(), name=offer.resource)
         self.kept[offer.resource] = Kept(service, registration, task)
-        log.info("%s", _summary(offer))
 
     async def _drop(self, names: set[str]) -> None:
         gone = [self.kept.pop(name) for name in sorted(names)]
@@ -331,12 +351,6 @@ def _fingerprint(file: str | None) -> tuple[int, ...] | None:
     except OSError:
         return None
     return status and (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
-
-
-def _summary(offer: Offer) -> str:
-    unfit = [f"{item.id} {item.reason}" for item in offer.items if item.reason is not None]
-    shown = f": {', '.join(unfit)}" if unfit else ""
-    return f"{offer.resource}: {len(offer.items)} items, {len(unfit)} unhealthy{shown}"
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]], within: float) -> None:
