@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.plugin.kubelet.kubelet import Kubelet, Settings
+from vfioctl.plugin.explain import Answer, Verdict
 from vfioctl.plugin.registration import Pace
 from vfioctl.plugin.supervisor import Supervisor, Times
 from vfioctl.plugin.values import Denied, Grant, Item, Node, Offer
@@ -51,12 +52,32 @@ class Table:
         self.watcher = watcher
         self.file = file
         self.listen = ""
+        self.cordoned: frozenset[str] = frozenset()
         self.judged = 0
+        self.seen: tuple[Offer, ...] = ()
 
     def judge(self, view: Iterable[Offer]) -> tuple[tuple[Offer, ...], bool]:
         """Publish what was seen."""
         self.judged += 1
-        return tuple(view), False
+        self.seen = tuple(self._cordon(one) for one in view)
+        return self.seen, False
+
+    def _cordon(self, offered: Offer) -> Offer:
+        items = (one._replace(reason="cordoned") if one.id in self.cordoned else one for one in offered.items)
+        return offered._replace(items=tuple(items))
+
+    def known(self, subject: str) -> str | None:
+        """Know what is offered."""
+        return subject if any(one.id == subject for offered in self.seen for one in offered.items) else None
+
+    def explain(self, subject: str) -> tuple[Answer, ...]:
+        """Explain nothing but who has it."""
+        return tuple(
+            Answer(offered.resource, Verdict.OFFERED, one.id, ())
+            for offered in self.seen
+            for one in offered.items
+            if one.id == subject
+        )
 
     def allocate(self, offered: Offer, ids: tuple[str, ...]) -> Grant | Denied:
         """Grant a node for each id, and the ids in the environment."""

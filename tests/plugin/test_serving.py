@@ -8,13 +8,15 @@ import signal
 import sys
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.plugin.kubelet.kubelet import Kubelet, Settings
 from tests.plugin.kubelet.pods import pod
 from tests.plugin.scene import sockets
+from vfioctl.plugin.asking import ask
+from vfioctl.plugin.protocol import Request
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -41,10 +43,16 @@ async def begin(place: Path) -> Process:
         env={
             **os.environ,
             "VFIOCTL_PLUGIN_LOCK": str(place / "lock"),
+            "VFIOCTL_PLUGIN_SOCKET": str(place / "plugin.sock"),
             "PYTHONPATH": os.pathsep.join(sys.path),
         },
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def asked(place: Path, command: str, subject: str = "") -> dict[str, Any]:
+    """Ask the program that runs, as soon as it can be asked."""
+    return await asyncio.to_thread(ask, Request(command, subject), str(place / "plugin.sock"), 10.0)
 
 
 async def heard(process: Process, words: str) -> str:
@@ -178,6 +186,39 @@ def test_a_node_that_is_gone_is_unhealthy_and_denied(place: Path) -> None:
             os.symlink(NULL, node)
             process.send_signal(signal.SIGHUP)
             await kubelet.until_counts(R, 3, 3)
+
+    asyncio.run(run())
+
+
+def test_what_is_cordoned_stays_so(place: Path) -> None:
+    """Over a change of the configuration, and over a restart after a kill; nobody gets it meanwhile."""
+
+    async def run() -> None:
+        async with serving(place) as (kubelet, process):
+            told = await asked(place, "cordon", "null#1")
+            assert told["items"] == [{"resource": R, "id": "null#1"}]
+            await kubelet.until_counts(R, 3, 2)
+            configure(place, more=MORE)
+            process.send_signal(signal.SIGHUP)
+            await kubelet.until_counts("foo.com/zero", 1, 1)
+            assert kubelet.books.counts(R) == (3, 2)
+            await finish(process, signal.SIGKILL)
+            await kubelet.until_counts(R, 3, 0)
+            again = await begin(place)
+            await kubelet.until_counts(R, 3, 2)
+            (resource,) = [one for one in (await asked(place, "status"))["resources"] if one["name"] == R]
+            assert {item["id"]: item["reason"] for item in resource["items"]} == {
+                "null#0": None,
+                "null#1": "cordoned",
+                "null#2": None,
+            }
+            (answer, _) = (await asked(place, "explain", "null#1"))["answers"]
+            assert (answer["verdict"], answer["why"][0].partition(":")[0]) == ("unhealthy", "cordoned")
+            await asked(place, "uncordon", "null#1")
+            await kubelet.until_counts(R, 3, 3)
+            code, _, said = await finish(again, signal.SIGTERM)
+            assert code == 0, said
+            assert not (place / "plugin.sock").exists()
 
     asyncio.run(run())
 

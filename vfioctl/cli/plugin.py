@@ -8,6 +8,7 @@ from vfioctl.cli.command import HELP_NAMES, Command, LazyGroup
 from vfioctl.cli.options import pass_session
 from vfioctl.cli.params import Argument, SelectorType
 from vfioctl.cli.plugin_config import config_option, configuration, surveyed
+from vfioctl.cli.plugin_running import cordon, resync, status, uncordon
 from vfioctl.cli.tree import COMMANDS
 from vfioctl.typed import TYPE_CHECKING
 
@@ -22,16 +23,23 @@ if TYPE_CHECKING:
     context_settings=HELP_NAMES,
     short_help=COMMANDS["plugin"][1],
     subcommand_metavar="COMMAND [ARGS]...",
-    help="""Look into a configuration of the kubelet plugin: why a device is in a resource or in none, and
-what in a configuration is legal but unwise. Neither needs a plugin that runs, and both work on snapshots.""",
+    help="""Look into the kubelet plugin and steer it: how the one that runs on this host stands, what it must
+not give away, why a device is in a resource or in none, and what in a configuration is legal but unwise. The
+last two need no plugin that runs, and work on snapshots; the others are for root.""",
     epilog="""\b
 Examples:
+  vfioctl plugin status
   vfioctl plugin explain 65:00.0
+  vfioctl plugin cordon 65:00.0
   vfioctl plugin lint --config plugin.toml
 """,
 )
 def command() -> None:
-    """Look into a configuration."""
+    """Look into the plugin, and steer it."""
+
+
+for one in (status, cordon, uncordon, resync):
+    command.add_command(one)
 
 
 @command.command(
@@ -40,7 +48,8 @@ def command() -> None:
     context_settings=HELP_NAMES,
     short_help="Say for each resource whether it offers a device, and why not.",
     help="""Say for each resource of the configuration whether it offers a device: as which item, or which
-term of which selector does not hold, who else has it, or what stands in the way.""",
+term of which selector does not hold, who else has it, or what stands in the way. Where a plugin runs it is
+asked, as it knows what is cordoned and what pods have; with --config the file's word counts.""",
     epilog="""\b
 Examples:
   vfioctl plugin explain 65:00.0
@@ -59,16 +68,21 @@ Examples:
 @pass_session
 def explain(session: Session, device: Selector, config: str | None) -> None:
     """Say why a device is in a resource, or in none."""
+    from vfioctl.cli.plugin_asking import running_answers
     from vfioctl.cli.plugin_output import answer_lines, answers_document
     from vfioctl.cli.plugin_subject import subject_of
     from vfioctl.plugin.explain import explain as explained
 
-    wanted = configuration(session, config)
     host, sight = surveyed(session)
     subject = subject_of(session, host, sight.usb, device)
-    answers = explained(host, wanted, subject, sight=sight)
+    running = running_answers(session, subject) if config is None and session.root == "/" else None
+    if running is not None:
+        file, answers = running
+    else:
+        wanted = configuration(session, config)
+        file, answers = wanted.file, explained(host, wanted, subject, sight=sight)
     if session.form == "json":
-        session.print_document(answers_document(wanted, subject, answers))
+        session.print_document(answers_document(file, subject, answers, running=running is not None))
     else:
         session.print_lines(answer_lines(subject, answers, width=session.width))
 

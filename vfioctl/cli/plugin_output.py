@@ -164,11 +164,14 @@ def answer_lines(subject: str, answers: Sequence[Answer], *, width: int | None) 
     yield from lay_out(_ANSWERS, rows, width=width, styles=styles)
 
 
-def answers_document(config: Config, subject: str, answers: Sequence[Answer]) -> Document:
-    """Describe what every resource makes of a device."""
+def answers_document(
+    file: str | None, subject: str, answers: Sequence[Answer], *, running: bool = False
+) -> Document:
+    """Describe what every resource makes of a device, by a file or by the plugin that runs."""
     return document(
         "explanation",
-        config=config.file,
+        config=file,
+        running=running,
         subject=subject,
         resources=[
             {

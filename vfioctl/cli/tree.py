@@ -35,7 +35,7 @@ COMMANDS = {
         "vfioctl.cli.serve_plugin",
         "Show what the kubelet would be offered: resources, their items, what is left out and why.",
     ),
-    "plugin": ("vfioctl.cli.plugin", "Look into a configuration of the kubelet plugin."),
+    "plugin": ("vfioctl.cli.plugin", "Look into the kubelet plugin, and steer the one that runs."),
     "container-args": (
         "vfioctl.cli.container_args",
         "Print the flags that hand devices to docker run or podman run.",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 
+from vfioctl.errors import NotFoundError
+from vfioctl.model.address import PciAddress
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.allocation import allocate
+from vfioctl.plugin.explain import as_published, explain
 from vfioctl.plugin.health import History, judge
 from vfioctl.plugin.preferred import prefer
 from vfioctl.plugin.settings import Registration
@@ -13,6 +16,7 @@ from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfioctl.model.host import Host
+    from vfioctl.plugin.explain import Answer
     from vfioctl.plugin.health import Judged
     from vfioctl.plugin.settings import Config
     from vfioctl.plugin.sight import Sight
@@ -72,6 +76,23 @@ class Decisions:
         self._history, self._view, self.judged = judged.history, view, judged
         return judged.offers, judged.unsettled
 
+    def known(self, subject: str) -> str | None:
+        """Return the full name of a PCI function, mediated or USB device, or item that is here; else None."""
+        host, sight = self._seen()
+        address = PciAddress.from_name(subject)
+        if address is not None:
+            return str(address) if address in host.by_address else None
+        name = subject.removeprefix("mdev:").removeprefix("usb:")
+        here = {mdev.uuid for mdev in host.mdevs} | {one.name for one in sight.usb or ()}
+        here |= {item.id for offer in (self.judged.offers if self.judged else ()) for item in offer.items}
+        return name if name in here else None
+
+    def explain(self, subject: str) -> tuple[Answer, ...]:
+        """Say of each resource whether it offers a thing, as it is published."""
+        host, sight = self._seen()
+        answers = explain(host, self.config, subject, self.cordoned, sight)
+        return tuple(as_published(answers, self.judged.offers if self.judged else ()))
+
     def allocate(self, offer: Offer, ids: tuple[str, ...]) -> Grant | Denied:
         """Return what a container gets, from what was seen last: sysfs is not touched."""
         view = self._seen()
@@ -85,5 +106,5 @@ class Decisions:
 
     def _seen(self) -> View:
         if self._view is None:
-            raise LookupError("nothing was offered yet")
+            raise NotFoundError("the host was not seen yet", hint="wait a moment")
         return self._view

@@ -15,14 +15,14 @@ from vfioctl.plugin.settings import Kind
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import TypeAlias
 
     from vfioctl.model.host import Host
     from vfioctl.plugin.resources import Sorted
     from vfioctl.plugin.settings import Config, Resource
     from vfioctl.plugin.sight import Sight
-    from vfioctl.plugin.values import Item
+    from vfioctl.plugin.values import Item, Offer
 
     Matches: TypeAlias = Callable[[Selector], bool]
 
@@ -107,6 +107,18 @@ def _as_item(host: Host, resource: Resource, item: Item, subject: str, sight: Si
         why.append(f"together with {' '.join(together)}")
     verdict = Verdict.OFFERED if item.reason is None else Verdict.UNHEALTHY
     return Answer(resource.name, verdict, item.id, tuple(why))
+
+
+def as_published(answers: Iterable[Answer], offers: Iterable[Offer]) -> Iterator[Answer]:
+    """Yield answers with the health that was published, which also knows of the past and of other pods."""
+    published = {(item.resource, item.id): item.reason for offer in offers for item in offer.items}
+    for answer in answers:
+        reason = published.get((answer.resource, answer.item or ""))
+        if reason is None or any(why.startswith(f"{reason}:") for why in answer.why):
+            yield answer
+        else:
+            why = f"{reason}: {REASONS.get(reason, reason)}"
+            yield answer._replace(verdict=Verdict.UNHEALTHY, why=(why, *answer.why))
 
 
 def why_unfit(host: Host, resource: Resource, item: Item, sight: Sight) -> str:

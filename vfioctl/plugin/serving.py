@@ -6,8 +6,11 @@ import asyncio
 import os
 import signal
 
+from vfioctl.plugin.cordons import FILE as CORDONS
+from vfioctl.plugin.cordons import load_cordons
 from vfioctl.plugin.decisions import Decisions
 from vfioctl.plugin.lock import PATH, only_one
+from vfioctl.plugin.protocol import PATH as ADMIN
 from vfioctl.plugin.reading import Reading
 from vfioctl.typed import TYPE_CHECKING
 
@@ -30,12 +33,13 @@ def serve(
     lock: str = PATH,
     times: Times | None = None,
     drain: bool = False,
+    admin: str = ADMIN,
 ) -> None:
     """Serve until SIGTERM; SIGHUP has the configuration read again.
 
     ``scan`` looks at the host, in another process, so it must be a function of a module or a partial of one;
     ``load`` reads the configuration; ``changes`` begins to listen for what the kernel reports. With ``drain``
-    kubelets are told in the end that nothing is offered any more.
+    kubelets are told in the end that nothing is offered any more. ``admin`` is where it answers questions.
 
     Raises:
         LockedError: another one serves.
@@ -50,7 +54,7 @@ def serve(
         reading = Reading(scan)
         try:
             os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-            interrupted = asyncio.run(_serve(reading, config, load, changes, times, drain=drain))
+            interrupted = asyncio.run(_serve(reading, config, load, changes, times, drain=drain, admin=admin))
         finally:
             reading.close()
     if interrupted:
@@ -65,24 +69,33 @@ async def _serve(
     times: Times | None,
     *,
     drain: bool,
+    admin: str,
 ) -> bool:
+    from vfioctl.plugin.admin import Admin
     from vfioctl.plugin.attendants import attended
     from vfioctl.plugin.pages import keep_listening
+    from vfioctl.plugin.steering import Steering
     from vfioctl.plugin.supervisor import Supervisor
 
     def load_after(before: object) -> Decisions:
         return Decisions(load(), before if isinstance(before, Decisions) else None)
 
+    cordons = f"{os.path.dirname(admin)}/{CORDONS}"  # noqa: PTH120 - of a text
+    decisions = Decisions(config)
+    decisions.cordoned = load_cordons(cordons)
     supervisor = Supervisor(
         reading,
-        Decisions(config),
+        decisions,
         load_after,
         changes() if changes is not None else None,
         times,
         doors=NODES,
     )
     interrupted = _obey(supervisor)
-    async with attended(metrics_and_health=keep_listening(supervisor)):
+    steering = Steering(supervisor, cordons)
+    async with attended(
+        metrics_and_health=keep_listening(supervisor), admin_socket=Admin(steering, admin).run()
+    ):
         await supervisor.run(drain=drain)
     return interrupted.is_set()
 

@@ -28,11 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from typing import Any, Protocol
 
+    from vfioctl.plugin.explain import Answer
     from vfioctl.plugin.registration import State
     from vfioctl.plugin.service import Desk
 
     class Rules(Desk, Protocol):
         """Everything that is decided under one configuration."""
+
+        cordoned: frozenset[str]
+        """What an administrator took out of service."""
 
         @property
         def kubelet_dir(self) -> str:
@@ -49,6 +53,12 @@ if TYPE_CHECKING:
         @property
         def listen(self) -> str:
             """Where metrics and health are served; empty: nowhere."""
+
+        def known(self, subject: str) -> str | None:
+            """Return the full name of a thing on the host, or None."""
+
+        def explain(self, subject: str) -> tuple[Answer, ...]:
+            """Say of each resource what it makes of a thing on the host."""
 
         def judge(self, view: Any) -> tuple[tuple[Offer, ...], bool]:  # noqa: ANN401 - as looked
             """Return what to publish, and whether to look again soon."""
@@ -125,6 +135,9 @@ class Supervisor:
         """When a look last succeeded, on the monotonic clock."""
         self.began = self.last_try = monotonic()
         """When all began, and when a look last ended, well or not."""
+        self.tries = 0
+        """How many looks have ended, well or not."""
+        self.looking = False
         self.reloads = 0
         """How many times the configuration was read again, well or not."""
         self.look_error: str | None = None
@@ -230,8 +243,12 @@ class Supervisor:
     async def _look_for_ever(self) -> None:
         while True:
             began = monotonic()
+            self.looking = True
             pause = await self._look()
+            self.looking = False
             self.last_try = monotonic()
+            self.tries += 1
+            self.changed.ring()
             # Never at work for more than half of the time, whatever is reported.
             rest = max(self.times.settle, monotonic() - began)
             with suppress(TimeoutError):
