@@ -14,7 +14,7 @@ STAGES ?=
 
 .PHONY: help
 help: ## this list
-	@awk -F':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamps make a second call cheap and free of network; they age with pyproject.toml.
 $(VENV)/.run: pyproject.toml tools/private_environment.sh
@@ -64,6 +64,10 @@ lab-shell: $(VENV)/.dev ## a shell inside a lab guest: TOPOLOGY= KERNEL= select
 .PHONY: bench
 bench: $(VENV)/.dev ## speed and memory against lspci and others, as ratios
 	@$(BIN)/python -m tests.bench
+
+.PHONY: bench-plugin
+bench-plugin: $(VENV)/.dev ## what serve-plugin carries, beside its targets; some ten minutes
+	@$(BIN)/python -m tests.bench.plugin
 
 .PHONY: regen
 regen: $(VENV)/.dev ## write completions, man pages, README tables, golden files and screenshots anew

@@ -59,12 +59,12 @@ def make_tree(folder: Path, count: int) -> Path:
         place.mkdir(parents=True)
     (folder / "proc/sys/kernel/osrelease").write_text("6.12.0\n")
     for number in range(count):
-        _make_device(folder, number)
+        make_device(folder, MODELS[number % len(MODELS)], number)
     return folder
 
 
-def _make_device(folder: Path, number: int) -> None:
-    model = MODELS[number % len(MODELS)]
+def make_device(folder: Path, model: Model, number: int) -> Path:
+    """Make a device in a group of its own, and return its folder."""
     # 32 slots of 8 functions fill a bus; bus 0 is left to what a board has.
     name = f"0000:{1 + number // 256:02x}:{number // 8 % 32:02x}.{number % 8}"
     device = folder / "sys/devices/pci0000:00" / name
@@ -81,6 +81,7 @@ def _make_device(folder: Path, number: int) -> None:
         os.symlink(f"../../../bus/pci/drivers/{model.driver}", device / "driver")
     os.symlink("../../../bus/pci", device / "subsystem")
     os.symlink(f"../../../devices/pci0000:00/{name}", folder / "sys/bus/pci/devices" / name)
+    return device
 
 
 def _attributes(model: Model, number: int) -> dict[str, bytes]:

@@ -1,0 +1,20 @@
+"""Callers in a process of their own: ``python -m tests.bench.plugin.callers``, told on stdin what to call."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from tests.bench.plugin.wire import closed_loop
+
+
+def main() -> None:
+    """Call, and print what was measured."""
+    order = json.load(sys.stdin)
+    requests = [[bytes.fromhex(one) for one in pool] for pool in order["requests"]]
+    times, refused = closed_loop(order["paths"], order["each"], requests, order["seconds"])
+    json.dump({"times": times, "refused": refused}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

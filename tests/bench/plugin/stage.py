@@ -1,0 +1,128 @@
+"""The program in a process of its own, and a kubelet beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tests.bench.plugin.vfio_trees import configuration, make_vfio_tree, name_of
+from tests.plugin.kubelet.kubelet import Kubelet, Settings
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import AsyncIterator
+
+ROOT = Path(__file__).parents[3]
+PATIENCE = 120.0
+
+
+class Size(NamedTuple):
+    """How large a host is."""
+
+    resources: int
+    devices: int
+
+
+class BenchKubelet(Kubelet):
+    """A kubelet that writes no checkpoint: its own time must not count."""
+
+    def note(self, *event: Any) -> None:  # noqa: ANN401 - as its parent's
+        """Remember nothing."""
+
+
+class Stage(NamedTuple):
+    """All that runs."""
+
+    size: Size
+    tree: Path
+    plugin: Process
+    doorbell: int
+    kubelet: Kubelet
+
+    async def registered(self) -> float:
+        """Wait until every resource is listed, and return the moment."""
+        # Of different numbers where the devices are not a multiple of the resources.
+        expected = self.size.devices
+        names = [name_of(number) for number in range(self.size.resources)]
+        await self.kubelet.until(
+            lambda: sum(self.kubelet.books.counts(name)[1] for name in names) == expected, within=PATIENCE
+        )
+        return time.perf_counter()
+
+    def paths(self) -> list[str]:
+        """Return the socket of each resource."""
+        clients = self.kubelet.registry.clients
+        return [clients[name_of(number)].path for number in range(self.size.resources)]
+
+    async def tasks(self) -> int:
+        """Ask the program how many tasks it has."""
+        os.write(self.doorbell, b"tasks\n")
+        assert self.plugin.stdout is not None
+        return int(await asyncio.wait_for(self.plugin.stdout.readline(), PATIENCE))
+
+
+@asynccontextmanager
+async def stage(size: Size) -> AsyncIterator[Stage]:
+    """Run the program for a host of this size, until it has looked; the kubelet is not started."""
+    with tempfile.TemporaryDirectory(prefix="vb-") as folder:
+        place = Path(folder)
+        tree = make_vfio_tree(place / "host", size.resources, size.devices)
+        kubelet = BenchKubelet(str(place), Settings(dial=10.0))
+        os.makedirs(kubelet.plugins)
+        (place / "plugin.toml").write_text(configuration(str(place), size.resources))
+        theirs, doorbell = os.pipe()
+        plugin = await python(
+            "program", str(tree), str(place / "plugin.toml"), str(place / "lock"), stdin=theirs
+        )
+        os.close(theirs)
+        silence = None
+        try:
+            assert plugin.stderr is not None
+            for _ in range(size.resources):
+                while b" unhealthy" not in (
+                    line := await asyncio.wait_for(plugin.stderr.readline(), PATIENCE)
+                ):
+                    assert line, "the program ended"
+            silence = asyncio.create_task(_drain(plugin.stderr))
+            yield Stage(size, tree, plugin, doorbell, kubelet)
+        finally:
+            await kubelet.stop()
+            os.close(doorbell)
+            with suppress(ProcessLookupError):
+                plugin.terminate()
+            await plugin.wait()
+            if silence is not None:
+                silence.cancel()
+
+
+async def _drain(stream: asyncio.StreamReader) -> None:
+    while await stream.read(1 << 16):
+        pass
+
+
+async def python(name: str, *arguments: str, stdin: int, **more: Any) -> Process:  # noqa: ANN401 - as for a process
+    """Start a program of this package."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", f"tests.bench.plugin.{name}", *arguments),
+        cwd=ROOT,
+        stdin=stdin,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE if name == "program" else None,
+        **more,
+    )
+
+
+async def told(name: str, order: dict[str, Any], **more: Any) -> Any:  # noqa: ANN401 - JSON
+    """Run a program of this package that is told on stdin what to do, and return what it found."""
+    process = await python(name, stdin=asyncio.subprocess.PIPE, **more)
+    answer, _ = await process.communicate(json.dumps(order).encode())
+    if process.returncode != 0:
+        raise RuntimeError(f"{name} ended with {process.returncode}")
+    return json.loads(answer)
