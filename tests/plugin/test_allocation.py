@@ -8,7 +8,7 @@ import pytest
 from tests.model.factory import at, make_device
 from tests.plugin.factory import AUDIO, GPU, NIC, card, config, given, machine, seeing
 from tests.plugin.test_resources import OTHER, UUID, plugged, vgpus
-from vfioctl.plugin.allocation import allocate
+from vfioctl.plugin.allocation import Allocations, allocate
 from vfioctl.plugin.config import default_config
 from vfioctl.plugin.resources import offers
 from vfioctl.plugin.values import Denied, Grant
@@ -333,3 +333,60 @@ def test_a_usb_device_is_found_under_its_new_number() -> None:
         "FAILED_PRECONDITION", "1-2.5 of vfioctl.io/r0: it is not on this host any more (missing)"
     )
     assert at(NIC) == plugged("1").controller
+
+
+NICS = config('select = ["class:nic"]')
+
+
+def test_what_was_granted_is_not_worked_out_again() -> None:
+    """The very object, so that nobody writes it down anew either; another choice is another grant."""
+    offer = offers(FOUR, NICS, sight=SEEN)[0]
+    allocations = Allocations(FOUR, NICS, SEEN)
+
+    first, second = (allocations.allocate(offer, ("0000:65:00.0",)) for _ in range(2))
+
+    assert first is second == allocate(FOUR, NICS, offer, ["0000:65:00.0"], SEEN)
+    assert allocations.allocate(offer, ("0000:66:00.0",)) != first
+
+
+def test_a_node_that_goes_after_a_grant_is_missed() -> None:
+    """What was granted before says nothing about the nodes of now."""
+    gone: set[str] = set()
+    sight = seeing()._replace(has_node=lambda path: path not in gone)
+    offer = offers(FOUR, NICS, sight=sight)[0]
+    allocations = Allocations(FOUR, NICS, sight)
+    granted = allocations.allocate(offer, ("0000:65:00.0",))
+
+    gone.add(f"/dev/vfio/{0x65}")
+    denied = allocations.allocate(offer, ("0000:65:00.0",))
+    gone.clear()
+
+    assert isinstance(denied, Denied)
+    assert "no-node" in denied.message
+    assert allocations.allocate(offer, ("0000:65:00.0",)) == granted
+
+
+def test_another_offer_is_looked_at_anew() -> None:
+    """An item that was granted before may be unhealthy by now."""
+    allocations = Allocations(FOUR, NICS, SEEN)
+    ids = ("0000:65:00.0",)
+    granted = allocations.allocate(offers(FOUR, NICS, sight=SEEN)[0], ids)
+
+    denied = allocations.allocate(offers(FOUR, NICS, frozenset(ids), SEEN)[0], ids)
+
+    assert isinstance(granted, Grant)
+    assert isinstance(denied, Denied)
+
+
+def test_the_nodes_behind_cdi_names_are_looked_for_each_time() -> None:
+    """The grant itself does not name them."""
+    gone: set[str] = set()
+    sight = seeing()._replace(has_node=lambda path: path not in gone)
+    configured = config('select = ["class:nic"]\ncdi = true')
+    offer = offers(FOUR, configured, sight=sight)[0]
+    allocations = Allocations(FOUR, configured, sight)
+    assert isinstance(allocations.allocate(offer, ("0000:65:00.0",)), Grant)
+
+    gone.add(f"/dev/vfio/{0x65}")
+
+    assert isinstance(allocations.allocate(offer, ("0000:65:00.0",)), Denied)

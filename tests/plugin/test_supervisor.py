@@ -157,6 +157,26 @@ def test_unknown_and_unfit_items_are_denied_in_words(place: Path) -> None:
     asyncio.run(run())
 
 
+def test_each_container_of_one_call_gets_its_own_answer(place: Path) -> None:
+    """Kubelets ask for one container at a time; the protocol allows several, in their order."""
+
+    async def run() -> None:
+        async with scene(place, *BOTH) as stage:
+            await stage.settled(gpu=(2, 2))
+            (name,) = [one for one in sockets(stage.kubelet.plugins) if "gpu" in one]
+            channel = dial(f"{stage.kubelet.plugins}/{name}")
+            stub = cast("DevicePluginAsyncStub", pb_grpc.DevicePluginStub(channel))
+            for asked in (["b", "a"], ["a"], ["a", "b"]):
+                ones = [pb.ContainerAllocateRequest(devices_ids=[one]) for one in asked]
+                answer = await stub.Allocate(pb.AllocateRequest(container_requests=ones))
+                assert [dict(one.envs) for one in answer.container_responses] == [
+                    {"IDS": one} for one in asked
+                ]
+            await channel.close()
+
+    asyncio.run(run())
+
+
 def test_a_desk_that_stumbles_is_an_error_of_one_call(place: Path) -> None:
     """A fault of vfioctl rejects one pod; the stream and the other resources live on."""
 

@@ -15,6 +15,7 @@ from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from typing import TypeAlias
 
     from vfioctl.model.host import Host
     from vfioctl.plugin.lots import Lot
@@ -22,11 +23,47 @@ if TYPE_CHECKING:
     from vfioctl.plugin.sight import Sight
     from vfioctl.plugin.values import Item, Offer
 
+    Asked: TypeAlias = tuple[str, ...]
+
 PERMISSIONS = "rw"
 """Nobody needs mknod; an empty text would be refused by runc when the container starts."""
 
 CDI_KIND = "vfioctl.io/vfio"
 """Vendor and class of the CDI names that are handed out."""
+
+
+_MOST_GRANTS = 4096
+"""Grants that are kept at one time: one for each item, and room for some of several items."""
+
+
+class Allocations:
+    """What is granted on one host under one configuration: worked out once for the same ids of an offer.
+
+    Of all that a grant depends on only device nodes can change meanwhile; they are looked for each time.
+    """
+
+    def __init__(self, host: Host, config: Config, sight: Sight = EVERYTHING) -> None:
+        """Grant nothing yet."""
+        self._host = host
+        self._config = config
+        self._sight = sight
+        self._granted: dict[tuple[str, Asked], tuple[Offer, Grant]] = {}
+
+    def allocate(self, offer: Offer, ids: Asked) -> Grant | Denied:
+        """Return what `allocate` does; the very object of before where it would be equal."""
+        offered, grant = self._granted.get((offer.resource, ids), (None, None))
+        if grant is not None and offered is offer and not self._lacks_node(grant):
+            return grant
+        answer = allocate(self._host, self._config, offer, ids, self._sight)
+        # Behind a CDI name are nodes that only the whole way looks for.
+        if isinstance(answer, Grant) and not answer.cdi:
+            if len(self._granted) >= _MOST_GRANTS:
+                self._granted.clear()
+            self._granted[offer.resource, ids] = offer, answer
+        return answer
+
+    def _lacks_node(self, grant: Grant) -> bool:
+        return any(self._sight.has_node(node.host_path) is False for node in grant.nodes)
 
 
 def allocate(
@@ -40,11 +77,10 @@ def allocate(
     asked = set(ids)
     if not asked:
         return Denied("INVALID_ARGUMENT", f"no item of {offer.resource} was asked for")
-    known = {item.id: item for item in offer.items}
-    if unknown := sorted(asked - known.keys()):
+    if unknown := sorted(asked - offer.places.keys()):
         return Denied("NOT_FOUND", f"{offer.resource} has no item {' '.join(unknown)}")
     # In the offer's order, which is that of addresses: the guest's order must not change from start to start.
-    items = [item for item in offer.items if item.id in asked]
+    items = [offer.items[place] for place in sorted(offer.places[one] for one in asked)]
     resource = resource_named(config, offer.resource)
     if resource is None:
         return Denied("NOT_FOUND", f"{offer.resource} is not configured any more")

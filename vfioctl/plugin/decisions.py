@@ -7,7 +7,7 @@ import logging
 from vfioctl.errors import NotFoundError
 from vfioctl.model.address import PciAddress
 from vfioctl.model.value import NamedTuple
-from vfioctl.plugin.allocation import allocate
+from vfioctl.plugin.allocation import Allocations
 from vfioctl.plugin.explain import as_published, explain
 from vfioctl.plugin.health import History, judge
 from vfioctl.plugin.preferred import prefer
@@ -41,7 +41,10 @@ class Decisions:
         self.cordoned: frozenset[str] = before.cordoned if before else frozenset()
         self.judged: Judged | None = None
         self._history: History = before._history if before else History()  # noqa: SLF001 - its successor
-        self._view: View | None = before._view if before else None  # noqa: SLF001 - the same
+        self._view: View | None = None
+        self._allocations: Allocations | None = None
+        if before and before._view:  # noqa: SLF001 - the same
+            self._see(before._view)  # noqa: SLF001 - the same
 
     @property
     def kubelet_dir(self) -> str:
@@ -73,7 +76,8 @@ class Decisions:
                     tie.id,
                     " and ".join(tie.resources),
                 )
-        self._history, self._view, self.judged = judged.history, view, judged
+        self._history, self.judged = judged.history, judged
+        self._see(view)
         return judged.offers, judged.unsettled
 
     def known(self, subject: str) -> str | None:
@@ -95,14 +99,19 @@ class Decisions:
 
     def allocate(self, offer: Offer, ids: tuple[str, ...]) -> Grant | Denied:
         """Return what a container gets, from what was seen last: sysfs is not touched."""
-        view = self._seen()
-        return allocate(view.host, self.config, offer, ids, view.sight)
+        if self._allocations is None:
+            raise LookupError("nothing was offered yet")
+        return self._allocations.allocate(offer, ids)
 
     def prefer(
         self, offer: Offer, available: tuple[str, ...], must_include: tuple[str, ...], size: int
     ) -> tuple[str, ...] | Denied:
         """Return the items that go together best."""
         return prefer(self._seen().host, offer, available, must_include, size)
+
+    def _see(self, view: View) -> None:
+        self._view = view
+        self._allocations = Allocations(view.host, self.config, view.sight)
 
     def _seen(self) -> View:
         if self._view is None:

@@ -23,8 +23,8 @@ class Event(NamedTuple):
 
 def granted(offer: Offer, ids: Sequence[str], grant: Grant) -> Event:
     """Tell of an allocation: the one line that it leaves."""
-    wanted = set(ids)
-    groups = sorted({item.group for item in offer.items if item.id in wanted and item.group is not None})
+    found = {offer.items[offer.places[one]].group for one in ids if one in offer.places}
+    groups = sorted(group for group in found if group is not None)
     facts: dict[str, Sequence[object]] = {
         "ids": ids,
         "group": groups,

@@ -8,6 +8,7 @@ from time import monotonic
 import grpc
 import grpc.aio
 
+from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.api import deviceplugin_pb2 as pb
 from vfioctl.plugin.api import deviceplugin_pb2_grpc as pb_grpc
 from vfioctl.plugin.bell import Bell
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
+    from vfioctl.plugin.event import Event
     from vfioctl.plugin.values import Item
 
     Answer = TypeVar("Answer")
@@ -44,6 +46,16 @@ UNHEALTHY = "Unhealthy"
 
 _INTERNAL = "INTERNAL"
 """The code of what is denied because we stumbled."""
+_MOST_WRITTEN = 1024
+"""Answers that one resource keeps."""
+
+
+class Written(NamedTuple):
+    """A grant as the kubelet and the log are told of it: written once, as long as it is the same."""
+
+    grant: Grant
+    response: pb.AllocateResponse
+    event: Event
 
 
 class Service(pb_grpc.DevicePluginServicer):
@@ -57,6 +69,7 @@ class Service(pb_grpc.DevicePluginServicer):
         self.granted: set[str] = set()
         """Ids that were granted since the start; nobody says when they are released."""
         self._counts = counts or Counts()
+        self._written: dict[tuple[str, ...], Written] = {}
         self._bell = Bell()
         self._sent: Offer | None = None
         self._streams = 0
@@ -67,6 +80,7 @@ class Service(pb_grpc.DevicePluginServicer):
         if offer == self.offer:
             return False
         self.offer = offer
+        self._written.clear()
         self._bell.ring()
         return True
 
@@ -140,7 +154,7 @@ class Service(pb_grpc.DevicePluginServicer):
         self, request: pb.AllocateRequest, context: Context
     ) -> pb.AllocateResponse:
         """Hand out what was asked for, or say why not: never an empty answer, which would leak the device."""
-        response = pb.AllocateResponse()
+        responses = []
         for one in request.container_requests:
             # They come in no order; the guest's must not change from start to start.
             ids, began = _sorted(one.devices_ids), monotonic()
@@ -150,11 +164,22 @@ class Service(pb_grpc.DevicePluginServicer):
                 log.warning(denied(self.offer, ids, answer))
             grant = await _given(context, answer)
             self.granted.update(ids)
-            log.info(granted(self.offer, ids, grant))
-            response.container_responses.append(to_response(grant))
-        if not response.container_responses:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"no container asks for {self.resource}")
-        return response
+            written = self._write(ids, grant)
+            log.info(written.event)
+            responses.append(written.response)
+        if not responses:
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, f"no container asks for {self.resource}")
+        return responses[0] if len(responses) == 1 else _joined(responses)
+
+    def _write(self, ids: tuple[str, ...], grant: Grant) -> Written:
+        """Write a grant down, unless it is the one that was written last for these ids."""
+        written = self._written.get(ids)
+        if written is None or written.grant is not grant:
+            response = pb.AllocateResponse(container_responses=[to_response(grant)])
+            if len(self._written) >= _MOST_WRITTEN:
+                self._written.clear()
+            written = self._written[ids] = Written(grant, response, granted(self.offer, ids, grant))
+        return written
 
     async def PreStartContainer(  # noqa: N802 - the protocol's name
         self, request: pb.PreStartContainerRequest, context: Context
@@ -183,6 +208,13 @@ def _result(answer: Grant | Denied) -> str:
     if isinstance(answer, Denied):
         return FAILED if answer.code == _INTERNAL else DENIED
     return GRANTED
+
+
+def _joined(responses: Iterable[pb.AllocateResponse]) -> pb.AllocateResponse:
+    joined = pb.AllocateResponse()
+    for one in responses:
+        joined.MergeFrom(one)
+    return joined
 
 
 async def _abort(context: Context, code: grpc.StatusCode, text: str) -> NoReturn:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 
@@ -25,11 +27,18 @@ class Item(NamedTuple):
     """None: healthy; else why not, a word of `vfioctl.plugin.health.REASONS`."""
 
 
-class Offer(NamedTuple):
-    """Everything that one resource offers now, in the order of ids."""
-
+class _Offer(NamedTuple):
     resource: str
     items: tuple[Item, ...]
+
+
+class Offer(_Offer):
+    """Everything that one resource offers now, in the order of ids."""
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The place of every item in the list, by its id."""
+        return {item.id: place for place, item in enumerate(self.items)}
 
 
 class Node(NamedTuple):
