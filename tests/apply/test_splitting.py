@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.fake_kernel import Crash, Device, FakeKernel, Fault, machine
 from vfioctl.apply.journal import read_unfinished
+from vfioctl.apply.port import Look, Settle, Write
 from vfioctl.apply.settings import Settings
 from vfioctl.apply.transaction import carry_out, recover
 from vfioctl.model.address import PciAddress
@@ -86,6 +87,25 @@ def test_they_are_made_and_removed(kernel: FakeKernel, state: str) -> None:
         ("/sys/bus/pci/devices/0000:05:00.1/sriov_numvfs", "4"),
     ]
     assert read_unfinished(state) is None
+
+
+def test_udev_is_waited_for_before_drivers_may_probe_again(kernel: FakeKernel, state: str) -> None:
+    """A driver that comes as a module is loaded late, and takes what has none as soon as it may (H48)."""
+    run(kernel, making(NIC), state)
+
+    words = [type(one).__name__ for one in kernel.commands if isinstance(one, Write | Look | Settle)]
+    assert words[:5] == ["Write", "Write", "Look", "Settle", "Write"]
+    assert not kernel.devices[str(NIC)].vfs_taken
+
+
+def test_a_udev_that_comes_to_no_end_is_a_failure(kernel: FakeKernel, state: str) -> None:
+    """Rolled back: whether a driver would take them cannot be known."""
+    kernel.counted, kernel.faults = (Settle,), {0: Fault(errno.ETIMEDOUT)}
+
+    report = run(kernel, making(NIC), state)
+
+    assert (report.result, stands(kernel)) == (Result.ROLLED_BACK, (0, True))
+    assert [one.errno for one in report.outcomes if one.status is Status.FAILED] == [errno.ETIMEDOUT]
 
 
 def test_fewer_than_asked_for_are_taken_back(kernel: FakeKernel, state: str) -> None:

@@ -20,6 +20,7 @@ from vfioctl.apply.port import (
     ReadOwner,
     ReadText,
     SetOwner,
+    Settle,
     Write,
 )
 from vfioctl.model.binding import Binding
@@ -63,6 +64,8 @@ class Device:
     most_vfs: int | None = None
     """How many its driver makes at most, and calls fewer than asked for a success (K38)."""
     autoprobe: bool = True
+    vfs_taken: bool = False
+    """A driver of the host's has its virtual functions."""
     vf_held: bool = False
     """A program has one of its virtual functions open (K56)."""
     refused: dict[str, int] = field(default_factory=dict)
@@ -126,6 +129,8 @@ class FakeKernel:
     """How many more can be made, of whatever type."""
     owners: dict[str, str] = field(default_factory=dict)
     """Owner and mode by node."""
+    unsettled: bool = False
+    """udev has yet to load the driver of virtual functions that were made (H48)."""
     most_lanes: int = 0
     clock: float = 1000.0
 
@@ -228,6 +233,9 @@ class FakeKernel:
             case AwaitNodes(group, members):
                 nodes = [node for node in self._nodes() if node[0] == group and node[1] in (None, *members)]
                 return Answer(text="\n".join(path for _, _, path in nodes)) if nodes else Answer(errno.ENOENT)
+            case Settle():
+                self.unsettled = False
+                return Answer()
             case ReadOwner(path):
                 return Answer(text=self.owners[path]) if path in self.owners else Answer(errno.ENOENT)
             case SetOwner():
@@ -315,6 +323,8 @@ class FakeKernel:
             return Answer(errno.ENOENT)
         if attribute == "sriov_drivers_autoprobe":
             device.autoprobe = text == "1"
+            # The module that udev loads late takes what it finds, once it may.
+            device.vfs_taken |= self.unsettled and device.autoprobe and device.virtual_functions > 0
             return Answer()
         number = int(text)
         if number > device.total_vfs:
@@ -328,6 +338,7 @@ class FakeKernel:
         if device.vf_held:
             return None
         device.virtual_functions = min(number, number if device.most_vfs is None else device.most_vfs)
+        device.vfs_taken, self.unsettled = device.autoprobe and number > 0, number > 0
         return Answer()
 
     def _unbind(self, name: str, device: Device) -> Answer | None:

@@ -14,6 +14,7 @@ from vfioctl.apply.port import (
     ReadOwner,
     ReadText,
     SetOwner,
+    Settle,
     Write,
 )
 from vfioctl.model.ids import is_vfio_driver
@@ -226,11 +227,15 @@ def _await_vfs(step: AwaitVfs, timeout: float, hurry: Callable[[], bool]) -> Scr
         yield Within(timeout)
         found = yield Look(step.path)
         if found.errno is None:
-            return StepOutcome(step, Status.DONE)
+            break
         if found.errno != ENOENT or waited + pause > timeout or hurry():
             return _failed(step, found)
         yield Pause(pause)
         waited, pause = waited + pause, min(pause * 2, _LONGEST_PAUSE)
+    # A module that udev loads for them later takes what it finds, once probing is on again.
+    yield Within(timeout)
+    settled = yield Settle(timeout / 2)
+    return StepOutcome(step, Status.DONE) if settled.errno is None else _failed(step, settled)
 
 
 def _own(step: OwnNode, timeout: float, owned: list[Owned]) -> Script[StepOutcome]:

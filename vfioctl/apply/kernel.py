@@ -17,6 +17,7 @@ from vfioctl.apply.port import (
     ReadOwner,
     ReadText,
     SetOwner,
+    Settle,
     Write,
 )
 from vfioctl.model.value import NamedTuple
@@ -32,6 +33,8 @@ _PAGE = 4096
 _MOST_TEXT = 2000
 _LOOK = 0.01
 _UNCHANGED = -1
+_UDEV = "/run/udev/control"
+"""The socket of udev's daemon."""
 
 
 class Kernel(NamedTuple):
@@ -63,11 +66,20 @@ class Kernel(NamedTuple):
                 os.close(os.open(self.root.local(path), os.O_WRONLY | os.O_CLOEXEC))
             case Modprobe(module):
                 _modprobe(module)
+            case _:
+                text = self._do_around(command)
+        return text
+
+    def _do_around(self, command: AwaitNodes | Settle | ReadOwner | SetOwner) -> str:
+        """Do what is not the kernel's: nodes belong to udev and to file systems."""
+        text = ""
+        match command:
             case AwaitNodes():
                 text = _await_nodes(self.root, command)
+            case Settle(patience):
+                _settle_in_time(self.root, patience)
             case ReadOwner(path):
-                found = os.stat(self.root.local(path))
-                text = f"{found.st_uid} {found.st_gid} {found.st_mode & 0o7777:04o}"
+                text = _owner(self.root.local(path))
             case SetOwner(path, uid, gid, mode):
                 _set_owner(self.root.local(path), uid, gid, mode)
             case _:
@@ -106,7 +118,7 @@ def _modprobe(module: str) -> None:
             ["modprobe", "--", module],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env=_environment(),
+            env=environment(),
             check=False,
         )
     except FileNotFoundError:
@@ -127,7 +139,7 @@ def _await_nodes(root: HostRoot, command: AwaitNodes) -> str:
             raise OSError(errno.ENOENT, "the node has not come")
         sleep(_LOOK)
     if root.live:
-        _settle(until - monotonic())
+        settle(until - monotonic())
     return "\n".join(nodes)
 
 
@@ -149,23 +161,35 @@ def _expected_nodes(root: HostRoot, command: AwaitNodes) -> list[str]:
     return nodes
 
 
-def _settle(patience: float) -> None:
-    """Let udev finish: its rules would set owner and mode again after us (K59)."""
+def _settle_in_time(root: HostRoot, patience: float) -> None:
+    if root.live and not settle(patience):
+        raise OSError(errno.ETIMEDOUT, "udev has not come to an end")
+
+
+def settle(patience: float) -> bool:
+    """Let udev finish: its rules would set owner and mode again after us (K59). Tells whether it has."""
     import subprocess
 
     command = ["udevadm", "settle", f"--timeout={max(1, round(patience))}"]
     try:
-        subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, env=_environment(), check=False
+        ended = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, env=environment(), check=False
         )
     except FileNotFoundError:
-        return  # no udev, no rules
+        return True  # no udev, no rules
+    # Without a daemon it ends at once, with an error: then nobody loads a module or sets a mode either.
+    return ended.returncode == 0 or not os.path.exists(_UDEV)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return surroundings in which administrators' programs are found, also from cron, and speak English."""
     path = os.environ.get("PATH", os.defpath)
     return {**os.environ, "PATH": f"{path}:/usr/sbin:/sbin", "LC_ALL": "C"}
+
+
+def _owner(path: str) -> str:
+    found = os.stat(path)
+    return f"{found.st_uid} {found.st_gid} {found.st_mode & 0o7777:04o}"
 
 
 def _set_owner(path: str, uid: int | None, gid: int | None, mode: int | None) -> None:

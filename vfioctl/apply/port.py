@@ -64,6 +64,13 @@ class AwaitNodes(NamedTuple):
     """Seconds."""
 
 
+class Settle(NamedTuple):
+    """Wait until udev has dealt with all that the kernel has told it: ETIMEDOUT if it has not in time."""
+
+    patience: float
+    """Seconds."""
+
+
 class ReadOwner(NamedTuple):
     """Read a node's owner, group and mode: ``0 0 0600``."""
 
@@ -79,7 +86,9 @@ class SetOwner(NamedTuple):
     mode: int | None
 
 
-Command = Write | ReadLink | ReadText | Look | OpenToWrite | Modprobe | AwaitNodes | ReadOwner | SetOwner
+Command = (
+    Write | ReadLink | ReadText | Look | OpenToWrite | Modprobe | AwaitNodes | Settle | ReadOwner | SetOwner
+)
 """Everything a port understands."""
 
 EFFECTS = (Write, SetOwner)

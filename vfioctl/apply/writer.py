@@ -10,20 +10,9 @@ import marshal
 import os
 import signal
 from contextlib import suppress
+from typing import get_args
 
-from vfioctl.apply.port import (
-    EFFECTS,
-    Answer,
-    AwaitNodes,
-    Look,
-    Modprobe,
-    OpenToWrite,
-    ReadLink,
-    ReadOwner,
-    ReadText,
-    SetOwner,
-    Write,
-)
+from vfioctl.apply.port import EFFECTS, Answer, Command, SetOwner, Write
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 
@@ -32,12 +21,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vfioctl.apply.inflight import InFlight
-    from vfioctl.apply.port import Command
 
     Work = Callable[[Command], Answer]
     Join = Callable[[], InFlight]
 
-_KINDS = (Write, ReadLink, ReadText, Look, OpenToWrite, Modprobe, AwaitNodes, ReadOwner, SetOwner)
+_KINDS = get_args(Command)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SIZE_BYTES = 4
 _STANDARD = 3

@@ -154,8 +154,10 @@ def _of_stuck(outcome: StepOutcome, device: PciDevice | None, host: Host) -> Ite
     if not held and isinstance(outcome.step, UnbindDriver) and not is_vfio_driver(outcome.step.driver):
         text = f"{outcome.step.driver} waits until nothing uses the device any more; it may do so for ever"
         yield Cause(text, f"see who has it open: fuser -v /dev/dri/* /dev/nvidia* /dev/snd/*; {then}")
-    if not held and not isinstance(outcome.step, OwnNode):
+    if isinstance(outcome.step, SetVfs):
+        yield Cause("a program has one of its virtual functions open", f"end that program; {then}")
+    elif not held and not isinstance(outcome.step, OwnNode | AwaitVfs):
         text = "a program has the device open, or an unbind of it is still blocked"
         yield Cause(text, f"see who has it open, and end it: vfioctl show {address}; {then}")
-    if isinstance(outcome.step, OwnNode):
+    if isinstance(outcome.step, OwnNode | AwaitVfs):
         yield Cause("udev or the file system of /dev does not answer", f"see: udevadm settle; {then}")

@@ -40,6 +40,9 @@ def of_sriov(step: SriovStep, outcome: StepOutcome, device: PciDevice | None) ->
             yield Cause(MEDDLER, f"see who writes it: cat {step.path}")
         elif outcome.errno == errno.ENOENT:
             yield Cause(GONE, "see which there are: vfioctl scan")
+    elif outcome.errno == errno.ETIMEDOUT:
+        text = "udev is still at work: the driver that it loads for them would take them"
+        yield Cause(text, "see what it does: ps -C udev-worker,modprobe; or give it more time: --timeout")
     else:
         text = "the kernel has made fewer than it says, or they are removed again by something else"
         yield Cause(

@@ -187,7 +187,11 @@ class SetVfs(NamedTuple):
 
 
 class AwaitVfs(NamedTuple):
-    """Wait until the last of the virtual functions is there (K59); writes nothing."""
+    """Wait until the last of the virtual functions is there and udev is done with them; writes nothing (K59).
+
+    A driver that comes as a module is loaded by udev when it hears of the first one. It must be there before
+    probing is switched on again: as it comes, it takes every function that no driver has.
+    """
 
     address: PciAddress
     number: int

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from vfioctl.model.device import PhysicalFunction
 from vfioctl.model.usage import UsageKind
 from vfioctl.plan.explain import explain
 from vfioctl.plan.outcome import Result, Status
 from vfioctl.plan.plan import Finding, Severity
+from vfioctl.plan.steps import SetVfs
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,10 +39,9 @@ def _findings(report: Report, host: Host, now: Host) -> Iterator[Finding]:
         explained = explain(outcome, host)
         message = "; ".join((explained.what, *explained.why))
         yield Finding(outcome.status.value, Severity.WARN, outcome.step.address, message, explained.hint)
-    for state in report.states:
-        if state.stuck:
-            for holder in holders(now, state.address):
-                yield Finding("holder", Severity.WARN, state.address, holder, "")
+    for address in _stuck(report, host):
+        for holder in holders(now, address):
+            yield Finding("holder", Severity.WARN, address, holder, "")
     if report.result in {Result.PARTIAL, Result.STUCK}:
         for state in report.states:
             yield Finding("state", Severity.NOTE, state.address, state_text(state), "")
@@ -53,6 +54,20 @@ def failures(report: Report) -> tuple[StepOutcome, ...]:
         for outcome in (*report.outcomes, *report.undo)
         if outcome.status in {Status.FAILED, Status.STUCK}
     )
+
+
+def _stuck(report: Report, host: Host) -> Iterator[PciAddress]:
+    """Yield the devices that the kernel waits for.
+
+    Of virtual functions that are being removed, it is known only from before whose they are: the links to the
+    one that is waited for are gone already.
+    """
+    yield from (state.address for state in report.states if state.stuck)
+    for outcome in report.outcomes:
+        if outcome.status is Status.STUCK and isinstance(outcome.step, SetVfs):
+            device = host.by_address.get(outcome.step.address)
+            if device is not None and isinstance(device.sriov, PhysicalFunction):
+                yield from device.sriov.virtual_functions
 
 
 def holders(host: Host, address: PciAddress) -> tuple[str, ...]:
@@ -87,9 +102,8 @@ def problem_text(report: Report, host: Host, now: Host) -> tuple[str, str]:
         explained = explain(outcome, host)
         lines += [explained.what, *(f"  {reason}" for reason in explained.why)]
         hints.append(explained.hint)
-    for state in report.states:
-        if state.stuck:
-            lines += (f"  {holder}" for holder in holders(now, state.address))
+    for address in _stuck(report, host):
+        lines += (f"  {holder}" for holder in holders(now, address))
     if report.result is not Result.ROLLED_BACK and not any("vfioctl recover" in hint for hint in hints):
         cause = "nothing holds the devices any more" if report.result is Result.STUCK else "that is mended"
         hints.append(f"when {cause}: vfioctl recover")

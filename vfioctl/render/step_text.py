@@ -36,7 +36,7 @@ def typed(step: Step) -> Iterator[str]:
         case OwnNode():
             yield from _owning(step)
         case AwaitVfs():
-            yield f"until test -e {_quoted(step.path)}; do sleep 0.1; done"
+            yield f"until test -e {_quoted(step.path)}; do sleep 0.1; done; udevadm settle"
         case (
             SetOverride()
             | UnbindDriver()
