@@ -128,7 +128,8 @@ def _check(_options: argparse.Namespace) -> int:
 def _record(_options: argparse.Namespace) -> int:
     """Write each machine as a sample host below tests/hosts."""
     kernels = list(recipe.KERNEL_SUITES)
-    orders = [runner.Order(topology, DEFAULT_KERNEL, RECORDING) for topology in TOPOLOGIES.values()]
+    machines = [topology for topology in TOPOLOGIES.values() if not topology.restarts]
+    orders = [runner.Order(topology, DEFAULT_KERNEL, RECORDING) for topology in machines]
     orders += [runner.Order(SERVER, kernel, RECORDING) for kernel in kernels if kernel != DEFAULT_KERNEL]
     with runner.opened(kernels, say) as lab:
         boots = runner.run_all(lab, orders)

@@ -48,6 +48,7 @@ class Plan(NamedTuple):
     archives: tuple[Path, ...]
     accelerator: str
     task: str = "scenarios"
+    boot: int = 1
 
 
 class Ending(NamedTuple):
@@ -70,6 +71,7 @@ def command(plan: Plan, cache: Cache, folder: Path, events: str) -> list[str]:
         "oops=panic",
         f"lab.topology={machine.name}",
         f"lab.task={plan.task}",
+        f"lab.boot={plan.boot}",
     ]
     words += ["intel_iommu=on"] if machine.iommu else []
     if plan.task == SHELL:

@@ -34,6 +34,8 @@ class Boot(NamedTuple):
     trouble: str = ""
     remark: str = ""
     log: str = ""
+    disk: bytes | None = None
+    """What a machine that is started again has on its disk by now."""
 
     @property
     def name(self) -> str:

@@ -8,11 +8,13 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.lab import ability, accelerator, cpio, ingredients, machine, outside, results
 from tests.lab.errors import LabUnavailableError
+from tests.lab.guest import disk
 from tests.lab.ingredients import CHECKOUT, compile_python
 from tests.lab.results import Boot
 from tests.lab.topologies import BARE
@@ -37,11 +39,20 @@ class Order(NamedTuple):
     kernel: str
     scenarios: str = SCENARIOS
     pattern: str = ""
+    boot: int = 1
+    """Which one of the boots of a machine that is started several times."""
+    disk: bytes = b""
+    """What the boot before has left, as an archive."""
+
+    @property
+    def machine(self) -> str:
+        """The name of the machine, with the boot where it has several."""
+        return f"{self.topology.name}-{self.boot}" if self.topology.restarts else self.topology.name
 
     @property
     def name(self) -> str:
         """The name of the guest's row and of its folder of results."""
-        return f"{self.topology.name}-{self.kernel}"
+        return f"{self.machine}-{self.kernel}"
 
 
 class Lab(NamedTuple):
@@ -97,11 +108,27 @@ def run_all(lab: Lab, orders: Iterable[Order]) -> list[Boot]:
     """Run the guests, two at a time, and give what came of them in the order asked for."""
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         try:
-            return list(pool.map(lambda order: run_one(lab, order), orders))
+            lists = pool.map(lambda order: list(run_boots(order, partial(run_one, lab))), orders)
+            return [boot for boots in lists for boot in boots]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             machine.end_all()
             raise
+
+
+def run_boots(order: Order, run: Callable[[Order], Boot]) -> Iterator[Boot]:
+    """Run a guest, and again for each of its restarts, with the disk that the boot before has left."""
+    left: bytes | None = b""
+    for number, _ in enumerate(order.topology.boots, start=1):
+        this = order._replace(boot=number, disk=left or b"")
+        if left is None:
+            yield Boot(this.machine, this.kernel, "", "", (), 0.0, UNSTARTED)
+            return
+        boot = run(this)
+        yield boot
+        if number == 1 and not boot.cases and not boot.trouble:
+            return  # the pattern chose none, and what later boots look at is made in the first one
+        left = boot.disk
 
 
 def run_one(lab: Lab, order: Order) -> Boot:
@@ -132,7 +159,12 @@ def plan_for(lab: Lab, order: Order, folder: Path, task: str) -> Plan:
     archives: tuple[Path, ...] = (cache.guest_archive, cache.modules_archive(order.kernel), packed, arguments)
     if order.topology.virtual_machines:
         archives += (cache.virtual_machine_archive,)
-    return machine.Plan(order.topology, cache.kernel_image(order.kernel), archives, lab.accelerator, task)
+    if order.disk:
+        (folder / disk.NAME).write_bytes(order.disk)
+        archives += (folder / disk.NAME,)
+    image = cache.kernel_image(order.kernel)
+    this = order.topology.boots[order.boot - 1]
+    return machine.Plan(this, image, archives, lab.accelerator, task, order.boot)
 
 
 def pytest_arguments(order: Order) -> list[str]:
@@ -153,6 +185,7 @@ def pytest_arguments(order: Order) -> list[str]:
         "-vv",
         f"--topology={order.topology.name}",
         f"--kernel={order.kernel}",
+        f"--boot={order.boot}",
     ]
     arguments += ["-k", order.pattern] if order.pattern else []
     return [*arguments, order.scenarios]
@@ -172,7 +205,7 @@ def _boot(lab: Lab, order: Order, ending: Ending, remark: str) -> Boot:
     elif not trouble:
         cases += outside.compare_snapshot(progress.files, lab.checkout)
     return Boot(
-        topology=order.topology.name,
+        topology=order.machine,
         kernel=order.kernel,
         accelerator=lab.accelerator,
         release=progress.release,
@@ -181,9 +214,12 @@ def _boot(lab: Lab, order: Order, ending: Ending, remark: str) -> Boot:
         trouble=trouble,
         remark=remark,
         log=progress.log,
+        disk=progress.files.get(disk.NAME),
     )
 
 
+UNSTARTED: Final = "not started: the boot before it has left no disk"
+"""Why a boot is missing, which is a failure."""
 NO_SCENARIO: Final = 5
 """pytest's exit code when nothing was collected."""
 

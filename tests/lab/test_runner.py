@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.lab import outside, runner
-from tests.lab.guest import kernel
+from tests.lab import cpio, outside, runner
+from tests.lab.guest import disk, kernel
 from tests.lab.guest.plugin import scenario_name
-from tests.lab.topologies import SERVER
+from tests.lab.results import Boot, Case
+from tests.lab.topologies import RESTARTED, SERVER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.lab.runner import Order
 
 BLOCK = """\
 0000:81:00.0 Non-Volatile memory controller [0108]: Red Hat, Inc. QEMU NVMe [1b36:0010] (rev 02)
@@ -60,3 +64,61 @@ def test_without_files_from_the_guest_nothing_is_compared(tmp_path: Path) -> Non
 def test_a_scenario_is_called_by_its_file_and_function() -> None:
     """Also when a parameter holds a slash."""
     assert scenario_name("tests/lab/scenarios/test_scan.py::test_a[x/y]") == "test_scan.py::test_a[x/y]"
+
+
+def leaving(
+    *disks: bytes | None, trouble: str = "", cases: int = 1
+) -> tuple[list[Order], Callable[..., Boot]]:
+    """Give a run of guests that leave these disks one after the other, and the orders it will have had."""
+    orders: list[Order] = []
+
+    def run(order: Order) -> Boot:
+        orders.append(order)
+        found = tuple(Case(f"a{number}", "passed", 0.0) for number in range(cases))
+        return Boot(order.machine, order.kernel, "", "6.1", found, 1.0, trouble, disk=disks[len(orders) - 1])
+
+    return orders, run
+
+
+def test_each_boot_has_the_disk_that_the_one_before_has_left() -> None:
+    """A row and a folder of its own for each."""
+    orders, run = leaving(b"one", b"two", b"three")
+    boots = list(runner.run_boots(runner.Order(RESTARTED, "6.1"), run))
+    assert [(order.boot, order.disk) for order in orders] == [(1, b""), (2, b"one"), (3, b"two")]
+    assert [boot.name for boot in boots] == ["restarted-1-6.1", "restarted-2-6.1", "restarted-3-6.1"]
+
+
+def test_a_machine_that_is_started_once_is_run_once() -> None:
+    """Under its plain name."""
+    orders, run = leaving(None)
+    (boot,) = runner.run_boots(runner.Order(SERVER, "6.1"), run)
+    assert (boot.name, len(orders)) == ("server-6.1", 1)
+
+
+def test_a_boot_that_left_no_disk_is_the_last_one_and_that_is_a_failure() -> None:
+    """What comes after it would be about another machine."""
+    orders, run = leaving(None, trouble="the guest hangs")
+    first, second = runner.run_boots(runner.Order(RESTARTED, "6.1"), run)
+    assert (first.trouble, len(orders)) == ("the guest hangs", 1)
+    assert (second.name, second.passed) == ("restarted-2-6.1", False)
+    assert second.trouble.startswith("not started")
+
+
+def test_where_the_pattern_chooses_nothing_there_is_no_second_boot() -> None:
+    """It would only cost time."""
+    orders, run = leaving(b"one", cases=0)
+    assert [boot.passed for boot in runner.run_boots(runner.Order(RESTARTED, "6.1"), run)] == [True]
+    assert len(orders) == 1
+
+
+def test_a_disk_holds_what_decides_about_the_next_boot_and_nothing_else(tmp_path: Path) -> None:
+    """Files with their mode, below folders that the archive makes itself."""
+    for name in ("etc/udev/rules.d/40-x.rules", "etc/hostname", "etc/vfioctl/devices.d/a.toml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    archive = disk.packed(tmp_path)
+    assert b"etc/udev/rules.d/40-x.rules" in archive
+    assert b"etc/vfioctl/devices.d/a.toml" in archive
+    assert b"hostname" not in archive
+    assert archive.index(b"etc\0") < archive.index(b"etc/udev\0") < archive.index(b"etc/udev/rules.d\0")
+    assert len(archive) % cpio.BLOCK == 0

@@ -107,6 +107,23 @@ def test_every_address_is_fixed(name: str) -> None:
     ] == []
 
 
+@machines
+def test_a_machine_that_is_started_again_keeps_all_but_its_devices(name: str) -> None:
+    """Every boot of it is a sound machine, whatever card sits where."""
+    first, *others = TOPOLOGIES[name].boots
+    assert first == TOPOLOGIES[name]
+    for other in others:
+        assert other._replace(devices=first.devices) == first
+        places = [[(device.bus, device.address) for device in boot.devices] for boot in (first, other)]
+        assert places[0] == places[1]
+
+
+def test_the_kernel_is_told_which_boot_it_is(tmp_path: Path) -> None:
+    """The guest's init acts on it."""
+    plan = machine.Plan(BARE, Path("/k"), (), "tcg", boot=2)
+    assert "lab.boot=2" in machine.command(plan, Cache(tmp_path), tmp_path, "/e")[-1].split()
+
+
 def test_a_backend_is_an_option_of_its_own(tmp_path: Path) -> None:
     """In a full command line, with the disk beside it."""
     small = Topology(

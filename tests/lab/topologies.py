@@ -133,4 +133,33 @@ HOTPLUG: Final = Topology(
 )
 """Empty root ports, with network and disk waiting for devices that a scenario adds through QMP."""
 
-TOPOLOGIES: Final = {topology.name: topology for topology in (WORKSTATION, SERVER, LEGACY, BARE, HOTPLUG)}
+
+def _restarted(card: str) -> tuple[Device, ...]:
+    """Give the devices of a machine in which another card may sit in the fourth port."""
+    return (
+        root_port(1, "1.0"),
+        _nic("e1000e", "rp1", "0.0", 1),
+        root_port(2, "2.0"),
+        _nic("igb", "rp2", "0.0", 2),
+        root_port(3, "3.0"),
+        Device("nvme", "rp3", "0.0", "nvme1", properties("drive=disk1", "serial=lab1")),
+        root_port(4, "4.0"),
+        _nic(card, "rp4", "0.0", 4),
+        root_port(5, "5.0"),
+        _nic("e1000", "rp5", "0.0", 5),
+    )
+
+
+RESTARTED: Final = Topology(
+    name="restarted",
+    devices=_restarted("e1000e"),
+    backends=_network(1, 2, 4, 5),
+    default_route="0000:01:00.0",
+    disks=("disk1",),
+    restarts=(_restarted("e1000e"), _restarted("e1000")),
+)
+"""Started three times, with what stands in /etc carried over; the third time, another card is in a port."""
+
+TOPOLOGIES: Final = {
+    topology.name: topology for topology in (WORKSTATION, SERVER, LEGACY, BARE, HOTPLUG, RESTARTED)
+}

@@ -50,6 +50,14 @@ class Topology(NamedTuple):
     """Names of the disk images, one empty file each, that NVMe devices refer to."""
     virtual_machines: bool = False
     """Whether the guest has a QEMU of its own, to hold devices as a virtual machine does."""
+    restarts: tuple[tuple[Device, ...], ...] = ()
+    """The devices it has each time it is started again. What stands on its disk is carried over; on such a
+    machine only scenarios are run that say in which boot."""
+
+    @property
+    def boots(self) -> tuple[Topology, ...]:
+        """The machine as it is each time it is started."""
+        return (self, *(self._replace(devices=devices) for devices in self.restarts))
 
 
 def properties(*pairs: str) -> Properties:

@@ -9,7 +9,7 @@ from vfioctl.plan.persist import modules_of, modules_text, place_of, rules_text
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from vfioctl.model.address import PciAddress
     from vfioctl.model.device import PciDevice
@@ -45,9 +45,9 @@ def find_drift(host: Host, persisted: Persisted) -> tuple[Drift, ...]:
 def _of_device(host: Host, persisted: Persisted, stored: Stored) -> Iterator[Drift]:
     device = host.by_address.get(stored.address)
     if device is None:
-        yield _elsewhere(host, stored) or _drift(
-            stored, "gone", "there is no such device", f"if it is gone for good: {_forget(stored)}"
-        )
+        there = _where_now(host, persisted, stored)
+        gone = _drift(stored, "gone", "there is no such device", f"if it is gone for good: {_forget(stored)}")
+        yield _renumbered(host, stored, there) if there else gone
         return
     if not stored.card.is_like(card_of(device)):
         yield _another_card(host, persisted, stored, device)
@@ -74,28 +74,50 @@ def _another_card(host: Host, persisted: Persisted, stored: Stored, device: PciD
             text = f"its card and that of {other.address} have changed places"
             hint = f"{_again(stored.address)} {other.address}"
             return _drift(stored, "swapped", text, f"if both are meant to be bound there: {hint}")
-    found = _elsewhere(host, stored)
-    if found is not None:
-        return found
+    found = _where_now(host, persisted, stored)
+    if _is_there(host, stored, found):
+        return _renumbered(host, stored, found)
     text = f"another card is there: {card_of(device)}, was {stored.card}; it was not bound"
+    if found:
+        # It may have been there all the time.
+        text += f"; one like the stored one is at {_listed(found)}"
     return _drift(stored, "ids", text, f"see what it is: vfioctl show {stored.address}; or {_forget(stored)}")
 
 
-def _elsewhere(host: Host, stored: Stored) -> Drift | None:
-    """Say where a stored card is now, by its way through the bridges where there are several."""
-    alike = [
+def _where_now(host: Host, persisted: Persisted, stored: Stored) -> tuple[PciDevice, ...]:
+    """Return the devices that may be a stored card: those on its way through the bridges, else all alike.
+
+    Bus numbers shift when a card is added, ports do not. What is stored under its own address is none.
+    """
+    kept = {one.address for one in persisted.stored}
+    alike = tuple(
         device
         for device in host.devices
-        if device.address != stored.address and stored.card.is_like(card_of(device))
-    ]
-    if stored.place is not None:
-        same = [device for device in alike if place_of(host, device) == stored.place]
-        alike = same or alike
-    if not alike:
-        return None
-    where = ", ".join(str(device.address) for device in alike)
-    text = f"its card is now at {where}" if len(alike) == 1 else f"its card may now be one of {where}"
-    return _drift(stored, "renumbered", text, f"{_forget(stored)} && {_again(alike[0].address)}")
+        if device.address not in kept and stored.card.is_like(card_of(device))
+    )
+    if stored.place is None:
+        return alike
+    return tuple(one for one in alike if place_of(host, one) == stored.place) or alike
+
+
+def _is_there(host: Host, stored: Stored, found: Sequence[PciDevice]) -> bool:
+    """Tell whether what was found is the stored card for sure."""
+    return len(found) == 1 and stored.place is not None and place_of(host, found[0]) == stored.place
+
+
+def _renumbered(host: Host, stored: Stored, found: Sequence[PciDevice]) -> Drift:
+    """Say where a stored card is now, or may be."""
+    where = _listed(found)
+    if _is_there(host, stored, found):
+        text = f"its card is now at {where}"
+    else:
+        text = f"its card may now be {'at' if len(found) == 1 else 'one of'} {where}"
+    return _drift(stored, "renumbered", text, f"{_forget(stored)} && {_again(found[0].address)}")
+
+
+def _listed(devices: Iterable[PciDevice]) -> str:
+    """Return addresses on one line."""
+    return ", ".join(str(device.address) for device in devices)
 
 
 def _of_files(persisted: Persisted) -> Iterator[Drift]:

@@ -1,8 +1,9 @@
 """What the files must say so that a binding survives a reboot, and whether it has.
 
-The rules set ``driver_override``, which no host driver's probe can overrule (K9), and the module comes
-whenever it comes: vfio-pci then takes the device by itself (K10). Each rule names the address and the ids: a
-card that has taken another one's address stays with the host.
+The rules set ``driver_override``, which no host driver's probe can overrule (K9). A module that comes later
+takes the device by itself (K10); one that is there already, since modules-load is not ordered against udev,
+has to be told to look. Each rule names the address and the ids: a card that has taken another one's address
+stays with the host.
 """
 
 from __future__ import annotations
@@ -119,7 +120,10 @@ def _rule(stored: Stored) -> str:
     ]
     # In a value, udev replaces what follows these two.
     driver = stored.driver.replace("%", "%%").replace("$", "$$")
-    parts += [f'ATTR{{{there}driver_override}}="{driver}"']
+    parts += [
+        f'ATTR{{{there}driver_override}}="{driver}"',
+        f'ATTR{{[subsystem/pci]drivers_probe}}="{stored.address}"',
+    ]
     return f'ACTION=="add", SUBSYSTEM=="pci", {", ".join(parts)}\n'
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from tests.lab.guest import channel
+from tests.lab.guest import channel, disk
 from tests.lab.topologies import TOPOLOGIES
 from tests.lab.topology import EVENTS_PORT
 
@@ -22,8 +22,9 @@ def main() -> None:
     words = dict(
         word.partition("=")[::2] for word in Path("/proc/cmdline").read_text(encoding="ascii").split()
     )
+    machine = TOPOLOGIES[words["lab.topology"]]
     _keep_alive()
-    _default_route(TOPOLOGIES[words["lab.topology"]].default_route)
+    _default_route(machine.default_route)
     if words["lab.task"] == "shell":
         _shell(words["lab.terminal"])
         return
@@ -33,6 +34,8 @@ def main() -> None:
         return
     arguments = Path("/checkout/lab.arguments").read_text(encoding="utf-8").splitlines()
     code = _supervise(events, arguments)
+    if machine.restarts:
+        channel.send_file(events, disk.NAME, disk.packed())
     channel.send(events, "end", exit=code, log=_kernel_log())
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import pytest
 
 from tests.lab.guest import channel
+from tests.lab.topologies import TOPOLOGIES
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,24 +28,37 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "kernels(version, ...): the kernels this scenario is for; none: every kernel"
     )
+    config.addinivalue_line(
+        "markers",
+        "boots(number, ...): in which boots of a machine that is restarted; none: in none of them",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the scenarios of other machines and of other kernels."""
-    here = {"topologies": config.getoption("--topology"), "kernels": config.getoption("--kernel")}
+    """Leave out the scenarios of other machines, of other kernels and of other boots."""
+    topology = config.getoption("--topology")
+    here = {"topologies": topology, "kernels": config.getoption("--kernel")}
+    if TOPOLOGIES[topology].restarts:
+        here["boots"] = config.getoption("--boot")
     chosen: list[pytest.Item] = []
     others: list[pytest.Item] = []
     for item in items:
-        marks = [(mark, name) for kind, name in here.items() if (mark := item.get_closest_marker(kind))]
-        (chosen if all(name in mark.args for mark, name in marks) else others).append(item)
+        (chosen if all(_is_for(item, kind, name) for kind, name in here.items()) else others).append(item)
     items[:] = chosen
     config.hook.pytest_deselected(items=others)
+
+
+def _is_for(item: pytest.Item, kind: str, name: object) -> bool:
+    """Tell whether a scenario is for this machine, kernel or boot."""
+    mark = item.get_closest_marker(kind)
+    return name in mark.args if mark else kind != "boots"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options that the outside passes."""
     parser.addoption("--topology", required=True, help="name of the machine this guest runs on")
     parser.addoption("--kernel", required=True, help="version of the kernel as the lab calls it")
+    parser.addoption("--boot", type=int, default=1, help="how often this machine has been started by now")
 
 
 @pytest.hookimpl(wrapper=True)
