@@ -32,6 +32,7 @@ def look_at_host() -> View:
 def serve_host(session: Session, load: Callable[[], Config], *, log_format: str, drain: bool) -> None:
     """Serve until told to end; raises as `vfioctl.plugin.serving.serve` does."""
     from vfioctl.cli.logs import speak
+    from vfioctl.cli.naming import Specification
     from vfioctl.plugin import protocol
     from vfioctl.plugin.lock import PATH
     from vfioctl.plugin.serving import serve
@@ -47,4 +48,5 @@ def serve_host(session: Session, load: Callable[[], Config], *, log_format: str,
         lock=os.environ.get(LOCK_VARIABLE, PATH),
         drain=drain,
         admin=os.environ.get(protocol.PATH_VARIABLE, protocol.PATH),
+        names=Specification(),
     )

@@ -60,6 +60,24 @@ def cdi_device(device: PciDevice, backend: Backend, access: Access) -> CdiDevice
     )
 
 
+def completed(stored: Iterable[CdiDevice], needed: Iterable[CdiDevice]) -> tuple[CdiDevice, ...]:
+    """Return what is stored and what is needed: the latter's nodes, with owner and mode as stored."""
+    devices = {device.address: device for device in stored}
+    for device in needed:
+        before = devices.get(device.address)
+        devices[device.address] = device if before is None else _with_access(device, _access_of(before))
+    return tuple(devices[address] for address in sorted(devices))
+
+
+def _access_of(device: CdiDevice) -> Access:
+    return next((node.access for node in device.nodes if node.path not in SHARED), Access())
+
+
+def _with_access(device: CdiDevice, access: Access) -> CdiDevice:
+    nodes = (node if node.path in SHARED else node._replace(access=access) for node in device.nodes)
+    return device._replace(nodes=tuple(nodes))
+
+
 def spec_document(devices: Iterable[CdiDevice]) -> dict[str, Any]:
     """Return the specification's JSON."""
     return {

@@ -10,17 +10,22 @@ from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.allocation import Allocations
 from vfioctl.plugin.explain import as_published, explain
 from vfioctl.plugin.health import History, judge
+from vfioctl.plugin.naming import named
 from vfioctl.plugin.preferred import prefer
 from vfioctl.plugin.settings import Registration
+from vfioctl.plugin.values import Denied, Offer
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vfioctl.model.host import Host
     from vfioctl.plugin.explain import Answer
     from vfioctl.plugin.health import Judged
+    from vfioctl.plugin.naming import Names
     from vfioctl.plugin.settings import Config
     from vfioctl.plugin.sight import Sight
-    from vfioctl.plugin.values import Denied, Grant, Offer
+    from vfioctl.plugin.values import Grant
 
 log = logging.getLogger("vfioctl.plugin")
 
@@ -35,9 +40,16 @@ class View(NamedTuple):
 class Decisions:
     """One configuration, and what was seen last."""
 
-    def __init__(self, config: Config, before: Decisions | None = None) -> None:
-        """Decide by this configuration, with the history of the one before it."""
+    def __init__(
+        self, config: Config, before: Decisions | None = None, *, names: Names | None = None
+    ) -> None:
+        """Decide by this configuration, with the history of the one before it.
+
+        ``names`` makes known what is handed out by name; without it somebody else does.
+        """
         self.config = config
+        self.names: Names | None = before.names if before else names
+        self._unnamed: str | None = None
         self.cordoned: frozenset[str] = before.cordoned if before else frozenset()
         self.judged: Judged | None = None
         self._history: History = before._history if before else History()  # noqa: SLF001 - its successor
@@ -78,6 +90,9 @@ class Decisions:
                 )
         self._history, self.judged = judged.history, judged
         self._see(view)
+        before, self._unnamed = self._unnamed, self._make_known(view.host, judged.offers)
+        if self._unnamed not in {None, before}:
+            log.error("no pod can be given a device by name: %s", self._unnamed)
         return judged.offers, judged.unsettled
 
     def known(self, subject: str) -> str | None:
@@ -101,7 +116,13 @@ class Decisions:
         """Return what a container gets, from what was seen last: sysfs is not touched."""
         if self._allocations is None:
             raise LookupError("nothing was offered yet")
-        return self._allocations.allocate(offer, ids)
+        grant = self._allocations.allocate(offer, ids)
+        if not isinstance(grant, Denied) and grant.cdi:
+            # Somebody may have removed or replaced the specification since the last look.
+            chosen = Offer(offer.resource, tuple(item for item in offer.items if item.id in ids))
+            if why := self._make_known(self._seen().host, [chosen]):
+                return Denied("FAILED_PRECONDITION", f"{' '.join(grant.cdi)}: {why}")
+        return grant
 
     def prefer(
         self, offer: Offer, available: tuple[str, ...], must_include: tuple[str, ...], size: int
@@ -112,6 +133,10 @@ class Decisions:
     def _see(self, view: View) -> None:
         self._view = view
         self._allocations = Allocations(view.host, self.config, view.sight)
+
+    def _make_known(self, host: Host, offers: Iterable[Offer]) -> str | None:
+        wanted = named(self.config, offers) if self.names else ()
+        return self.names(host, wanted) if self.names and wanted else None
 
     def _seen(self) -> View:
         if self._view is None:

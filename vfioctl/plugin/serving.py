@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from vfioctl.plugin.decisions import View
+    from vfioctl.plugin.naming import Names
     from vfioctl.plugin.settings import Config
     from vfioctl.plugin.supervisor import Supervisor, Times
 
@@ -25,7 +26,7 @@ NODES = ("/dev/vfio", "/dev/vfio/devices")
 """Where VFIO's nodes come and go."""
 
 
-def serve(
+def serve(  # noqa: PLR0913 - what cli hands in, by keyword
     scan: Callable[[], View],
     load: Callable[[], Config],
     changes: Callable[[], AsyncIterator[object]] | None = None,
@@ -34,12 +35,14 @@ def serve(
     times: Times | None = None,
     drain: bool = False,
     admin: str = ADMIN,
+    names: Names | None = None,
 ) -> None:
     """Serve until SIGTERM; SIGHUP has the configuration read again.
 
     ``scan`` looks at the host, in another process, so it must be a function of a module or a partial of one;
     ``load`` reads the configuration; ``changes`` begins to listen for what the kernel reports. With ``drain``
-    kubelets are told in the end that nothing is offered any more. ``admin`` is where it answers questions.
+    kubelets are told in the end that nothing is offered any more. ``admin`` is where it answers questions;
+    ``names`` has container runtimes know what is handed out by name.
 
     Raises:
         LockedError: another one serves.
@@ -54,7 +57,10 @@ def serve(
         reading = Reading(scan)
         try:
             os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-            interrupted = asyncio.run(_serve(reading, config, load, changes, times, drain=drain, admin=admin))
+            decisions = Decisions(config, names=names)
+            interrupted = asyncio.run(
+                _serve(reading, decisions, load, changes, times, drain=drain, admin=admin)
+            )
         finally:
             reading.close()
     if interrupted:
@@ -63,7 +69,7 @@ def serve(
 
 async def _serve(
     reading: Reading,
-    config: Config,
+    decisions: Decisions,
     load: Callable[[], Config],
     changes: Callable[[], AsyncIterator[object]] | None,
     times: Times | None,
@@ -81,7 +87,6 @@ async def _serve(
         return Decisions(load(), before if isinstance(before, Decisions) else None)
 
     cordons = f"{os.path.dirname(admin)}/{CORDONS}"  # noqa: PTH120 - of a text
-    decisions = Decisions(config)
     decisions.cordoned = load_cordons(cordons)
     supervisor = Supervisor(
         reading,
