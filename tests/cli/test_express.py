@@ -15,8 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vfioctl.cli.express import understood
+from vfioctl.cli.libvirt_modes import no_options
 from vfioctl.cli.main import run
 from vfioctl.cli.session import Session
+from vfioctl.errors import UsageError
+from vfioctl.model.selector import Selector
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Ask
@@ -34,7 +37,9 @@ WORDS = [
     "sample",
     "-v",
     "--wide",
+    "libvirt-xml",
     "65:00.0",
+    "class:gpu",
 ]
 
 EXPRESS = [
@@ -45,6 +50,10 @@ EXPRESS = [
     ["--output", "table", "scan"],
     ["--root", "HOST", "scan"],
     ["scan", "--root", "HOST", "--json"],
+    ["libvirt-xml", "17:00.0"],
+    ["--root", "HOST", "libvirt-xml", "class:gpu", "--json"],
+    ["libvirt-xml", "--root", "HOST", "-o", "plain", "99:00.0"],
+    ["libvirt-xml", "no selector"],
 ]
 
 LEFT_TO_CLICK = [
@@ -61,6 +70,11 @@ LEFT_TO_CLICK = [
     ["scan", "--root", "--json"],
     ["scan", "--json", "-o", "plain"],
     ["scan", "--"],
+    ["libvirt-xml"],
+    ["libvirt-xml", "--group", "65:00.0"],
+    ["libvirt-xml", "--check", "vm.xml"],
+    ["65:00.0", "libvirt-xml"],
+    ["scan", "libvirt-xml", "65:00.0"],
 ]
 
 
@@ -90,22 +104,37 @@ def test_a_completion_is_left_to_click() -> None:
 @given(st.lists(st.sampled_from(WORDS), max_size=5))
 def test_what_is_understood_is_what_click_understands(words: list[str]) -> None:
     """No command line means one thing here and another there."""
-    from vfioctl.cli.scan import command
     from vfioctl.cli.tree import root
 
-    session = understood(words, {})
-    if session is None:
+    asked = understood(words, {})
+    if asked is None:
         return
     by_click = Session()
     with root.make_context("vfioctl", list(words), obj=by_click) as context:
         name, found, rest = root.resolve_command(context, context._protected_args + context.args)
-        assert found is command
-        found.make_context(name, rest, parent=context)
+        assert found is not None
+        assert name == asked.command
+        try:
+            options = found.make_context(name, rest, parent=context).params
+        except UsageError:
+            with pytest.raises(UsageError):
+                assert [Selector.parse(text) for text in asked.selectors] == []
+            return
 
-    assert vars(session) == vars(by_click)
+    assert vars(asked.session) == vars(by_click)
+    assert tuple(one.text for one in options.pop("selectors")) == asked.selectors
+    if name == "libvirt-xml":
+        assert options == no_options()
 
 
-def test_it_imports_neither_click_nor_what_only_others_need(ask: Ask) -> None:
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["scan", "--json"], "vfioctl.render.device_document"),
+        (["libvirt-xml", "00:02.0"], "vfioctl.libvirt.schema"),
+    ],
+)
+def test_it_imports_neither_click_nor_what_only_others_need(words: list[str], needed: str, ask: Ask) -> None:
     """That is what it is there for."""
     code = """if True:
         import sys
@@ -114,15 +143,15 @@ def test_it_imports_neither_click_nor_what_only_others_need(ask: Ask) -> None:
         print(*sys.modules, file=sys.stderr)
     """
     ended = subprocess.run(
-        [sys.executable, "-c", code, "--root", str(ask.hosts / "laptop.txt"), "scan", "--json"],
+        [sys.executable, "-c", code, "--root", str(ask.hosts / "laptop.txt"), *words],
         capture_output=True,
         text=True,
         check=True,
     )
     loaded = set(ended.stderr.splitlines()[-1].split())
 
-    assert "vfioctl.render.device_document" in loaded
-    assert {"click", "rich", "dataclasses", "inspect", "difflib"} & loaded == set()
+    assert needed in loaded
+    assert {"click", "rich", "dataclasses", "inspect", "difflib", "typing", "gzip"} & loaded == set()
 
 
 def _run(words: list[str], session: Session | None) -> tuple[int, str, str]:

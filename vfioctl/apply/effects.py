@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from errno import EAGAIN, EBUSY, ECHILD, ENODEV, ENOENT
-from typing import assert_never
 
 from vfioctl.apply.lanes import Pause, Within
 from vfioctl.apply.port import (
@@ -34,7 +33,7 @@ from vfioctl.plan.steps import (
     UnbindDriver,
 )
 from vfioctl.sysfs import root as paths
-from vfioctl.typed import TYPE_CHECKING
+from vfioctl.typed import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from time import monotonic, sleep
-from typing import assert_never
 
 from vfioctl.apply.port import (
     Answer,
@@ -24,7 +23,7 @@ from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.attribute import printable
 from vfioctl.sysfs.root import HostRoot
-from vfioctl.typed import TYPE_CHECKING
+from vfioctl.typed import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
     from vfioctl.apply.port import Command

@@ -1,31 +1,41 @@
 """The command lines that scripts repeat, understood without Click.
 
 Importing Click takes longer than scanning a small host. So ``vfioctl [--root PATH] scan [--json | -o FORM]``
-is recognised here, word by word; anything else, right or wrong, is left to Click. A test holds both ways to
-the same result.
+and ``libvirt-xml SELECTOR...`` with these options are recognised here, word by word; anything else, right or
+wrong, is left to Click. A test holds both ways to the same result.
 """
 
 from __future__ import annotations
 
 from vfioctl.cli.session import OUTPUTS, ROOT_VARIABLE, Session
+from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def understood(arguments: Sequence[str], environment: Mapping[str, str]) -> Session | None:
-    """Return the session that a plain scan asks for, or None where Click must look."""
+class Understood(NamedTuple):
+    """A command line that needs no Click."""
+
+    session: Session
+    command: str
+    selectors: tuple[str, ...]
+
+
+def understood(arguments: Sequence[str], environment: Mapping[str, str]) -> Understood | None:
+    """Return what a plain command line asks for, or None where Click must look."""
     if any(name.startswith("_VFIOCTL_") for name in environment):
         return None
     session = Session()
     root: str | None = None
-    scanning = False
+    command = ""
+    selectors: list[str] = []
     words = iter(arguments)
     for word in words:
         match word:
-            case "scan" if not scanning:
-                scanning = True
+            case "scan" | "libvirt-xml" if not command:
+                command = word
             case "--json" if session.output is None:
                 session.output = "json"
             case "-o" | "--output" if session.output is None:
@@ -36,7 +46,24 @@ def understood(arguments: Sequence[str], environment: Mapping[str, str]) -> Sess
                 root = next(words, "-")
                 if root.startswith("-"):
                     return None
+            case _ if command == "libvirt-xml" and not word.startswith("-"):
+                selectors.append(word)
             case _:
                 return None
     session.root = root or environment.get(ROOT_VARIABLE) or "/"
-    return session if scanning else None
+    complete = command == "scan" or bool(selectors)
+    return Understood(session, command, tuple(selectors)) if complete else None
+
+
+def run(asked: Understood) -> int:
+    """Do what was understood, and return the exit code; raises as the commands do."""
+    if asked.command == "scan":
+        from vfioctl.cli.devices import list_devices
+
+        list_devices(asked.session)
+        return 0
+    from vfioctl.cli.libvirt_modes import answer, no_options
+    from vfioctl.model.selector import Selector
+
+    selectors = [Selector.parse(text) for text in asked.selectors]
+    return answer(asked.session, selectors, no_options())

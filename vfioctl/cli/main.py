@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from io import TextIOWrapper
 
-from vfioctl.cli.express import understood
+from vfioctl.cli import express
 from vfioctl.cli.session import Session, writing
 from vfioctl.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, VfioctlError
 from vfioctl.typed import TYPE_CHECKING
@@ -53,10 +53,10 @@ def _flush() -> None:
 def run(arguments: Sequence[str], session: Session | None = None) -> int:
     """Run one command line, in a session of its own unless given one; no exception leaves it."""
     given = list(arguments)
-    express = None if session else understood(given, os.environ)
-    session = session or express or Session()
+    asked = None if session else express.understood(given, os.environ)
+    session = session or (asked.session if asked else Session())
     try:
-        code = _scan(session) if express else _through_click(given, session)
+        code = express.run(asked) if asked else _through_click(given, session)
         with writing():
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -66,13 +66,6 @@ def run(arguments: Sequence[str], session: Session | None = None) -> int:
     except Exception as problem:  # noqa: BLE001 - the boundary: nothing may end in a traceback
         return _report(problem, given, session)
     return code
-
-
-def _scan(session: Session) -> int:
-    from vfioctl.cli.devices import list_devices
-
-    list_devices(session)
-    return 0
 
 
 def _through_click(given: list[str], session: Session) -> int:

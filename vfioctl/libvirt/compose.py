@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import assert_never
-
 from vfioctl.libvirt.guest_slot import place
 from vfioctl.libvirt.settings import NO_SETTINGS, for_others
 from vfioctl.libvirt.values import (
@@ -18,7 +16,7 @@ from vfioctl.libvirt.values import (
     VfInterface,
 )
 from vfioctl.model.value import NamedTuple
-from vfioctl.typed import TYPE_CHECKING
+from vfioctl.typed import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

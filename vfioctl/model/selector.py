@@ -6,8 +6,6 @@ is :mod:`vfioctl.model.grammar`.
 
 from __future__ import annotations
 
-from typing import assert_never
-
 from vfioctl.model.address import PciAddress
 from vfioctl.model.device import PhysicalFunction, VirtualFunction
 from vfioctl.model.terms import (
@@ -28,7 +26,7 @@ from vfioctl.model.terms import (
     VfsOfTerm,
 )
 from vfioctl.model.value import NamedTuple
-from vfioctl.typed import TYPE_CHECKING
+from vfioctl.typed import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,7 +6,6 @@ The meanings of the errnos are those that were measured (K1-K9, K31, K33-K35, K5
 from __future__ import annotations
 
 import errno
-from typing import assert_never
 
 from vfioctl.model.ids import is_vfio_driver
 from vfioctl.plan.mdev_causes import of_mdev
@@ -26,7 +25,7 @@ from vfioctl.plan.steps import (
     SetVfs,
     UnbindDriver,
 )
-from vfioctl.typed import TYPE_CHECKING
+from vfioctl.typed import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

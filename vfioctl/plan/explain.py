@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from typing import assert_never
 
 from vfioctl.model.value import NamedTuple
 from vfioctl.plan.causes import causes
@@ -20,7 +19,7 @@ from vfioctl.plan.steps import (
     SriovStep,
     UnbindDriver,
 )
-from vfioctl.typed import TYPE_CHECKING
+from vfioctl.typed import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
     from vfioctl.model.host import Host

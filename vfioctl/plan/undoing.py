@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import assert_never
-
 from vfioctl.plan.outcome import Status
 from vfioctl.plan.steps import CreateMdev, MdevStep, RemoveMdev, SetAutoprobe, SetVfs, SriovStep
-from vfioctl.typed import TYPE_CHECKING
+from vfioctl.typed import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

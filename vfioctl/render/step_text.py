@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import assert_never
-
 from vfioctl.plan.steps import (
     AwaitVfs,
     BindDriver,
@@ -17,7 +15,7 @@ from vfioctl.plan.steps import (
     SetVfs,
     UnbindDriver,
 )
-from vfioctl.typed import TYPE_CHECKING
+from vfioctl.typed import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
