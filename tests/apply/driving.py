@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.support.fake_kernel import Device, FakeKernel, machine
+from vfioctl.apply.recovery import recover
 from vfioctl.apply.settings import Settings
-from vfioctl.apply.transaction import carry_out, recover
+from vfioctl.apply.transaction import carry_out
 from vfioctl.model.address import PciAddress
 from vfioctl.model.binding import Binding, Move
 from vfioctl.plan.plan import Plan, Unit

@@ -27,9 +27,9 @@ from tests.support.fake_kernel import BOOT_ID, Crash, Fault
 from vfioctl.apply.inflight import InFlight
 from vfioctl.apply.journal import read_unfinished, unfinished_from, write_journal
 from vfioctl.apply.records import read_records, write_records
+from vfioctl.apply.recovery import forget, recover
 from vfioctl.apply.settings import Settings
 from vfioctl.apply.state import prepare
-from vfioctl.apply.transaction import forget, recover
 from vfioctl.errors import RefusedError
 from vfioctl.model.address import PciAddress
 from vfioctl.model.binding import Binding, Record
@@ -277,7 +277,7 @@ def test_what_cannot_be_brought_back_is_said_and_the_rest_is(state: str) -> None
 
 def test_a_device_that_is_nowhere_it_should_be_keeps_the_journal(state: str) -> None:
     """Every step may be done, and yet one device be left out: what another program's unbind blocks (K55)."""
-    kernel = crashed(state, 20)
+    kernel = crashed(state, 16)
 
     def without_steps(unfinished: Unfinished) -> Plan:
         plan = recovery_plan(kernel, unfinished)

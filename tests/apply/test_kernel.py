@@ -26,7 +26,7 @@ from vfioctl.apply.port import (
 from vfioctl.sysfs.root import HostRoot
 
 if TYPE_CHECKING:
-    from vfioctl.apply.port import Command
+    from vfioctl.apply.port import Single
 
 NIC = "/sys/bus/pci/devices/0000:01:00.0"
 PROBE = "/sys/bus/pci/drivers_probe"
@@ -70,7 +70,7 @@ def test_reads(kernel: Kernel) -> None:
     ],
     ids=str,
 )
-def test_what_is_not_there_is_an_answer_and_is_not_made(kernel: Kernel, root: Path, command: Command) -> None:
+def test_what_is_not_there_is_an_answer_and_is_not_made(kernel: Kernel, root: Path, command: Single) -> None:
     """The errno is kept."""
     assert kernel.perform(command).errno == errno.ENOENT
     assert sorted(root.iterdir()) == [root / "sys"]

@@ -27,7 +27,8 @@ PROGRAM = """
 import json, sys
 from vfioctl.apply.crew import Crew
 from vfioctl.apply.kernel import Kernel
-from vfioctl.apply.transaction import Settings, carry_out, recover
+from vfioctl.apply.recovery import recover
+from vfioctl.apply.transaction import Settings, carry_out
 from vfioctl.model.address import PciAddress
 from vfioctl.model.binding import Binding, Move
 from vfioctl.plan.plan import Plan, Unit

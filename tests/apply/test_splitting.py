@@ -10,8 +10,9 @@ import pytest
 from tests.support.fake_kernel import Crash, Device, FakeKernel, Fault, machine
 from vfioctl.apply.journal import read_unfinished
 from vfioctl.apply.port import Look, Settle, Write
+from vfioctl.apply.recovery import recover
 from vfioctl.apply.settings import Settings
-from vfioctl.apply.transaction import carry_out, recover
+from vfioctl.apply.transaction import carry_out
 from vfioctl.model.address import PciAddress
 from vfioctl.model.drivers import DriverCatalog
 from vfioctl.plan.outcome import Report, Result, Status

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from tests.support.fake_kernel import Device, machine
-from vfioctl.apply.standing import PATIENCE, read_states
+from vfioctl.apply.asking import PATIENCE
+from vfioctl.apply.standing import read_states
 from vfioctl.model.address import PciAddress
 from vfioctl.model.binding import Binding
 from vfioctl.plan.outcome import DeviceState

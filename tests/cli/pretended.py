@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from tests.support.fake_kernel import BOOT_ID, Device, FakeKernel
-from vfioctl.apply import transaction
+from vfioctl.apply import recovery, transaction
 from vfioctl.cli import examining, planning
 from vfioctl.model.device import PhysicalFunction
 from vfioctl.model.situation import NodeMode, Situation
@@ -84,10 +84,8 @@ class Pretended:
         monkeypatch.setattr("vfioctl.sysfs.situation.read_nodes", self.nodes)
         monkeypatch.setattr("vfioctl.sysfs.exclusive.read_exclusive", lambda *_: ((), ()))
         monkeypatch.setattr("vfioctl.apply.transaction.STATE", self.state)
-        for name in ("carry_out", "recover", "forget"):
-            monkeypatch.setattr(
-                f"vfioctl.apply.transaction.{name}", self._on_kernel(getattr(transaction, name))
-            )
+        for room, name in ((transaction, "carry_out"), (recovery, "recover"), (recovery, "forget")):
+            monkeypatch.setattr(room, name, self._on_kernel(getattr(room, name)))
 
     def _on_kernel(self, real: Callable[..., Report | None]) -> Callable[..., Report | None]:
         def called(*arguments: Any, **given: Any) -> Report | None:  # noqa: ANN401

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vfioctl.cli.changing import Asked
 from vfioctl.cli.express import understood
 from vfioctl.cli.libvirt_modes import no_options
 from vfioctl.cli.main import run
@@ -38,6 +39,9 @@ WORDS = [
     "-v",
     "--wide",
     "libvirt-xml",
+    "bind",
+    "unbind",
+    "--all",
     "65:00.0",
     "class:gpu",
 ]
@@ -54,6 +58,9 @@ EXPRESS = [
     ["--root", "HOST", "libvirt-xml", "class:gpu", "--json"],
     ["libvirt-xml", "--root", "HOST", "-o", "plain", "99:00.0"],
     ["libvirt-xml", "no selector"],
+    ["--root", "HOST", "bind", "17:00.0"],
+    ["unbind", "17:00.0", "18:00.0", "--json"],
+    ["bind", "no selector"],
 ]
 
 LEFT_TO_CLICK = [
@@ -71,6 +78,10 @@ LEFT_TO_CLICK = [
     ["scan", "--json", "-o", "plain"],
     ["scan", "--"],
     ["libvirt-xml"],
+    ["bind"],
+    ["unbind", "--json"],
+    ["bind", "-n", "65:00.0"],
+    ["bind", "--", "65:00.0"],
     ["libvirt-xml", "--group", "65:00.0"],
     ["libvirt-xml", "--check", "vm.xml"],
     ["65:00.0", "libvirt-xml"],
@@ -125,6 +136,9 @@ def test_what_is_understood_is_what_click_understands(words: list[str]) -> None:
     assert tuple(one.text for one in options.pop("selectors")) == asked.selectors
     if name == "libvirt-xml":
         assert options == no_options()
+    elif name != "scan":
+        unasked = Asked(asked.command, ())._asdict()
+        assert options == {option: unasked[option] for option in options}
 
 
 @pytest.mark.parametrize(
@@ -132,6 +146,7 @@ def test_what_is_understood_is_what_click_understands(words: list[str]) -> None:
     [
         (["scan", "--json"], "vfioctl.render.device_document"),
         (["libvirt-xml", "00:02.0"], "vfioctl.libvirt.schema"),
+        (["bind", "00:02.0"], "vfioctl.cli.changing"),
     ],
 )
 def test_it_imports_neither_click_nor_what_only_others_need(words: list[str], needed: str, ask: Ask) -> None:

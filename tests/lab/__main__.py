@@ -65,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--topology", choices=TOPOLOGIES, help="only this machine")
         if name in {"run", "shell", "measure"}:
             command.add_argument("--kernel", choices=recipe.KERNEL_SUITES, help="only this kernel")
+        if name == "measure":
+            command.add_argument(
+                "--instructions", action="store_true", help="count instructions, not seconds"
+            )
         if name == "run":
             command.add_argument(
                 "-k", dest="pattern", default="", help="only scenarios that match, as with pytest -k"
@@ -143,7 +147,8 @@ def _record(_options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> int:
     """Measure vfioctl against other tools; one guest at a time, on a machine with nothing else to do."""
     kernels = [options.kernel] if options.kernel else [DEFAULT_KERNEL]
-    with runner.opened(kernels, say) as lab:
+    with runner.opened(kernels, say) as opened:
+        lab = opened._replace(accelerator=machine.INSTRUCTIONS) if options.instructions else opened
         boots = [runner.run_one(lab, runner.Order(HOTPLUG, kernel, MEASURING)) for kernel in kernels]
         for boot in boots:
             for figures in sorted((lab.results / boot.name).glob("bind-*.txt")):

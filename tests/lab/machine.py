@@ -28,12 +28,19 @@ READY_DEADLINE: Final = 240.0
 
 SHELL: Final = "shell"
 """The task of a guest that gives a prompt instead of running scenarios."""
+INSTRUCTIONS: Final = "instructions"
+"""The accelerator for measuring."""
 PROCESSOR: Final = {
     "kvm": ("-accel", "kvm", "-cpu", "host"),
     "tcg": ("-accel", "tcg,thread=single", "-cpu", "max"),
+    INSTRUCTIONS: (
+        *("-accel", "tcg,thread=single", "-cpu", "max"),
+        *("-icount", "shift=0,sleep=off"),
+    ),
 }
 """Accelerator and processor. With a thread for each virtual processor, QEMU 10.0 aborts now and then while
-the kernel sizes BARs (assertion in iotlb_to_section): 1 of 3 starts of the largest machine on a busy host."""
+the kernel sizes BARs (assertion in iotlb_to_section): 1 of 3 starts of the largest machine on a busy host.
+With instructions a nanosecond of the guest's time is one instruction: figures that no other work disturbs."""
 RUNNING: Final[set[subprocess.Popen[bytes]]] = set()
 """Every QEMU of this process that has not been ended yet."""
 STOPPED: Final = threading.Event()

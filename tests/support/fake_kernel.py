@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from vfioctl.apply.port import (
     Answer,
     AwaitNodes,
+    Batch,
     Command,
     Look,
     Modprobe,
@@ -21,6 +22,7 @@ from vfioctl.apply.port import (
     ReadText,
     SetOwner,
     Settle,
+    Single,
     Write,
 )
 from vfioctl.model.binding import Binding
@@ -119,9 +121,11 @@ class FakeKernel:
     refused_writes: dict[tuple[str, str], int] = field(default_factory=dict)
     """Writes, by path and text, that fail every time, with their errno."""
     counted: tuple[type, ...] = EFFECTS
+    slowness: float = 0.0
+    """Seconds after which an answer comes."""
     jumble: random.Random | None = None
     """Answers come in this random order, not at once."""
-    commands: list[Command] = field(default_factory=list)
+    commands: list[Single] = field(default_factory=list)
     """All that were started."""
     mdevs: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Parent and type by UUID."""
@@ -174,20 +178,35 @@ class FakeKernel:
         """Carry the command out, or not, and keep the answer for later."""
         assert lane not in self._ready, "a command is under way on this lane"
         assert lane not in self._hanging, "a command is under way on this lane"
+        answer = self._answer_to(command)
+        if answer is None:
+            self._hanging[lane] = command
+        else:
+            delay = self.jumble.uniform(0.0, 0.01) if self.jumble else self.slowness
+            self._ready[lane] = (self.clock + delay, answer)
+        self.most_lanes = max(self.most_lanes, len(self._ready) + len(self._hanging))
+
+    def _answer_to(self, command: Command) -> Answer | None:
+        """Carry out one command or several; None: it hangs."""
+        if not isinstance(command, Batch):
+            return self._answer_single(command)
+        parts = []
+        for single in command.commands:
+            part = self._answer_single(single)
+            if part is None:
+                return None
+            parts.append(part)
+        return Answer(parts=tuple(parts))
+
+    def _answer_single(self, command: Single) -> Answer | None:
         self.commands.append(command)
         fault = None
         if isinstance(command, self.counted):
             fault = self.faults.get(self._count)
             self._count += 1
-        answer = self._answer(command, fault)
-        if answer is None:
-            self._hanging[lane] = command
-        else:
-            delay = self.jumble.uniform(0.0, 0.01) if self.jumble else 0.0
-            self._ready[lane] = (self.clock + delay, answer)
-        self.most_lanes = max(self.most_lanes, len(self._ready) + len(self._hanging))
+        return self._answer(command, fault)
 
-    def _answer(self, command: Command, fault: Fault | None) -> Answer | None:
+    def _answer(self, command: Single, fault: Fault | None) -> Answer | None:
         if fault is None:
             return self._perform(command)
         if fault.happens:
@@ -218,7 +237,7 @@ class FakeKernel:
         self._ready.clear()
         self._hanging.clear()
 
-    def _perform(self, command: Command) -> Answer | None:  # noqa: PLR0911 - one for each command
+    def _perform(self, command: Single) -> Answer | None:  # noqa: PLR0911 - one for each command
         match command:
             case Write(path, text):
                 return self._write(path, text)

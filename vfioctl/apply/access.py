@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from errno import EACCES, EPERM, EROFS, ETIMEDOUT
+from errno import EACCES, EPERM, EROFS
 
-from vfioctl.apply.lanes import OverdueError, Within, run_scripts
-from vfioctl.apply.port import Answer, OpenToWrite, ReadText
-from vfioctl.apply.standing import PATIENCE
+from vfioctl.apply.asking import ask_each
+from vfioctl.apply.port import OpenToWrite, ReadText
 from vfioctl.errors import NotPermittedError, VfioctlError
 from vfioctl.sysfs import root as paths
 from vfioctl.typed import TYPE_CHECKING
@@ -15,7 +14,6 @@ from vfioctl.typed import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from vfioctl.apply.lanes import Script
     from vfioctl.apply.port import Port
 
 _PROBE = f"{paths.PCI_BUS}/drivers_probe"
@@ -41,8 +39,8 @@ def check_writable(port: Port) -> None:
         NotPermittedError: it cannot.
 
     """
-    (may,) = run_scripts(port, [_ask(OpenToWrite(_PROBE))])
-    if may.errno in {EACCES, EPERM, EROFS}:
+    ((may,),) = (answer or (None,) for answer in ask_each(port, [(OpenToWrite(_PROBE),)]))
+    if may is not None and may.errno in {EACCES, EPERM, EROFS}:
         how = "is read-only, as in a container" if may.errno == EROFS else "may not be written"
         raise NotPermittedError(
             f"{_PROBE} {how}", hint="run it as root, on the host itself and not in a container"
@@ -64,13 +62,5 @@ def read_boot_id(port: Port) -> str:
 
 def read_texts(port: Port, texts: Sequence[str]) -> list[str | None]:
     """Read attributes, in their order; None for what cannot be read."""
-    answers = run_scripts(port, [_ask(ReadText(path)) for path in texts])
-    return [answer.text if answer.errno is None else None for answer in answers]
-
-
-def _ask(command: OpenToWrite | ReadText) -> Script[Answer]:
-    yield Within(PATIENCE)
-    try:
-        return (yield command)
-    except OverdueError:
-        return Answer(ETIMEDOUT, "no answer")
+    answers = ask_each(port, [(ReadText(path),) for path in texts])
+    return [None if answer is None or answer[0].errno is not None else answer[0].text for answer in answers]

@@ -7,6 +7,7 @@ from errno import EAGAIN, EBUSY, ECHILD, ENODEV, ENOENT
 from vfioctl.apply.lanes import Pause, Within
 from vfioctl.apply.port import (
     AwaitNodes,
+    Batch,
     Look,
     Modprobe,
     ReadLink,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vfioctl.apply.lanes import Script
-    from vfioctl.apply.port import Answer
+    from vfioctl.apply.port import Answer, Single
     from vfioctl.model.address import PciAddress
     from vfioctl.plan.steps import Step
 
@@ -127,27 +128,33 @@ def _load(step: LoadModule) -> Script[StepOutcome]:
 
 
 def _override(step: SetOverride) -> Script[StepOutcome]:
-    answer = yield Write(step.path, step.value)
+    answer, found = yield from _write_and_look(step, override_text(step.address))
     if answer.errno is not None:
         return _failed(step, answer)
-    found = yield override_text(step.address)
     if found.errno is not None:
         return _failed(step, found)
     wanted = UNSET if step.override is None else step.override
     return StepOutcome(step, Status.DONE) if found.text == wanted else _differs(step, found.text)
 
 
-def _read_driver(address: PciAddress) -> Script[Answer]:
-    """Read which driver a device has; the text is empty where it has none."""
-    found = yield driver_link(address)
-    return found._replace(errno=None, text="") if found.errno == ENOENT else found
+def _write_and_look(
+    step: SetOverride | UnbindDriver | BindDriver | ProbeDrivers, look: Single
+) -> Script[tuple[Answer, Answer]]:
+    """Write, and read the effect back, in one go; where that went wrong as a whole, both say so."""
+    answer = yield Batch((Write(step.path, step.value), look))
+    return (answer.parts[0], answer.parts[1]) if answer.parts else (answer, answer)
+
+
+def _write_and_see_driver(step: UnbindDriver | BindDriver | ProbeDrivers) -> Script[tuple[Answer, Answer]]:
+    """Write, and read which driver the device has then; the text is empty where it has none."""
+    answer, found = yield from _write_and_look(step, driver_link(step.address))
+    return answer, found._replace(errno=None, text="") if found.errno == ENOENT else found
 
 
 def _unbind(step: UnbindDriver) -> Script[StepOutcome]:
-    answer = yield Write(step.path, step.value)
+    answer, found = yield from _write_and_see_driver(step)
     if answer.errno not in {None, ENODEV, ENOENT}:
         return _failed(step, answer)
-    found = yield from _read_driver(step.address)
     if found.errno is not None:
         return _failed(step, found)
     if found.text:
@@ -157,10 +164,9 @@ def _unbind(step: UnbindDriver) -> Script[StepOutcome]:
 
 
 def _bind(step: BindDriver, timeout: float, hurry: Callable[[], bool]) -> Script[StepOutcome]:
-    answer = yield from _write_patiently(step, timeout, hurry)
+    answer, found = yield from _write_patiently(step, timeout, hurry)
     if answer.errno not in {None, EBUSY, EAGAIN}:
         return _failed(step, answer)
-    found = yield from _read_driver(step.address)
     if found.errno is not None:
         return _failed(step, found)
     if found.text == step.driver:
@@ -170,10 +176,9 @@ def _bind(step: BindDriver, timeout: float, hurry: Callable[[], bool]) -> Script
 
 
 def _probe(step: ProbeDrivers, timeout: float, hurry: Callable[[], bool]) -> Script[StepOutcome]:
-    answer = yield from _write_patiently(step, timeout, hurry)
+    answer, found = yield from _write_patiently(step, timeout, hurry)
     if answer.errno is not None:
         return _failed(step, answer)
-    found = yield from _read_driver(step.address)
     if found.errno is not None:
         return _failed(step, found)
     # That none was found is an answer too (K4). VFIO's it cannot be, but by an id that somebody added (K11).
@@ -182,14 +187,14 @@ def _probe(step: ProbeDrivers, timeout: float, hurry: Callable[[], bool]) -> Scr
 
 def _write_patiently(
     step: BindDriver | ProbeDrivers, timeout: float, hurry: Callable[[], bool]
-) -> Script[Answer]:
-    """Write, and again while the driver defers its probe (K2), for as long as the timeout."""
+) -> Script[tuple[Answer, Answer]]:
+    """Write, and again while the driver defers its probe (K2), for as long as the timeout; see the driver."""
     waited, pause = 0.0, _FIRST_PAUSE
     while True:
         yield Within(timeout)
-        answer = yield Write(step.path, step.value)
+        answer, found = yield from _write_and_see_driver(step)
         if answer.errno != EAGAIN or waited + pause > timeout or hurry():
-            return answer
+            return answer, found
         yield Pause(pause)
         waited, pause = waited + pause, min(pause * 2, _LONGEST_PAUSE)
 

@@ -74,6 +74,21 @@ def await_end(state: str, patience: float) -> tuple[str, ...] | None:
         os.close(descriptor)
 
 
+def is_under_way(state: str) -> bool:
+    """Tell whether an effect is under way now."""
+    try:
+        descriptor = os.open(_path(state), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _entries(descriptor: int) -> Iterator[str]:
     content = os.pread(descriptor, _MOST, 0)
     for start in range(0, len(content), _SLOT):

@@ -6,7 +6,6 @@ devices themselves say how far it came, and a write that was under way makes no 
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
@@ -14,6 +13,7 @@ from vfioctl.apply.state import read_file, remove_file, replace_file
 from vfioctl.errors import RefusedError
 from vfioctl.model.address import PciAddress
 from vfioctl.model.binding import Binding, Move
+from vfioctl.model.json_text import encode
 from vfioctl.plan.steps import OwnNode, SetAutoprobe
 from vfioctl.plan.unfinished import Unfinished
 from vfioctl.typed import TYPE_CHECKING
@@ -27,6 +27,11 @@ _NAME = "journal"
 _SCHEMA = 1
 
 
+def journal_stands(state: str) -> bool:
+    """Tell whether there is a journal, readable or not."""
+    return os.path.lexists(_path(state))
+
+
 def read_unfinished(state: str) -> Unfinished | None:
     """Read the journal of a run that did not end by itself; None when there is none.
 
@@ -38,6 +43,8 @@ def read_unfinished(state: str) -> Unfinished | None:
     text = read_file(_path(state))
     if text is None:
         return None
+    import json
+
     try:
         return _decode(json.loads(text))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -72,7 +79,7 @@ def write_journal(state: str, unfinished: Unfinished) -> None:
         VfioctlError: it cannot be written.
 
     """
-    replace_file(_path(state), json.dumps(_encode(unfinished), indent=1) + "\n")
+    replace_file(_path(state), encode(_encode(unfinished)) + "\n")
 
 
 def close_journal(state: str) -> None:

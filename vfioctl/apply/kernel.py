@@ -26,7 +26,7 @@ from vfioctl.sysfs.root import HostRoot
 from vfioctl.typed import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
-    from vfioctl.apply.port import Command
+    from vfioctl.apply.port import Single
 
 _PAGE = 4096
 _MOST_TEXT = 2000
@@ -41,7 +41,7 @@ class Kernel(NamedTuple):
 
     root: HostRoot = HostRoot()
 
-    def perform(self, command: Command) -> Answer:
+    def perform(self, command: Single) -> Answer:
         """Do it and keep the errno."""
         try:
             return Answer(text=self._do(command))
@@ -50,7 +50,7 @@ class Kernel(NamedTuple):
         except _ModprobeError as error:
             return Answer(errno.EIO, str(error))
 
-    def _do(self, command: Command) -> str:
+    def _do(self, command: Single) -> str:
         text = ""
         match command:
             case Write(path, content):

@@ -8,7 +8,6 @@ the script is told by :class:`OverdueError`, which it may catch and go on from.
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, TypeVar
 
 from vfioctl.apply.port import Answer
 from vfioctl.model.value import NamedTuple
@@ -16,13 +15,20 @@ from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+    from typing import Any, TypeVar
 
     from vfioctl.apply.port import Command, Port
 
-LANES = 8
-"""How many scripts are under way at a time."""
+    T = TypeVar("T")
 
-T = TypeVar("T")
+LANES = 8
+"""How many scripts are under way at a time, at most."""
+MOMENT = 0.005
+"""Seconds without an answer after which another lane is opened.
+
+Where the kernel answers at once, one process that writes is faster than several that take turns; where a
+driver takes its time, waiting side by side is.
+"""
 
 
 class Within(NamedTuple):
@@ -45,10 +51,10 @@ class OverdueError(Exception):
     """The command under way has not come back in time; it goes on without us."""
 
 
-class _Lane(Generic[T]):
+class _Lane:
     """A script under way."""
 
-    def __init__(self, number: int, index: int, script: Script[T]) -> None:
+    def __init__(self, number: int, index: int, script: Script[Any]) -> None:
         self.number = number
         self.index = index
         self.script = script
@@ -64,21 +70,24 @@ class _Lane(Generic[T]):
 def run_scripts(port: Port, scripts: Sequence[Script[T]]) -> list[T]:
     """Run scripts to their ends and return what they return, in their order.
 
-    They are started in their order, as lanes become free.
+    They are started in their order, as lanes become free or are opened.
     """
     return _Runner(port, scripts).run()
 
 
-class _Runner(Generic[T]):
-    def __init__(self, port: Port, scripts: Sequence[Script[T]]) -> None:
+class _Runner:
+    def __init__(self, port: Port, scripts: Sequence[Script[Any]]) -> None:
         self._port = port
         self._waiting = deque(enumerate(scripts))
-        self._free = list(range(min(LANES, len(scripts))))[::-1]
-        self._active: dict[int, _Lane[T]] = {}
-        self._results: dict[int, T] = {}
+        self._unopened = list(range(min(LANES, len(scripts))))[::-1]
+        self._free: list[int] = []
+        self._active: dict[int, _Lane] = {}
+        self._results: dict[int, Any] = {}
 
-    def run(self) -> list[T]:
+    def run(self) -> list[Any]:
         while self._waiting or self._active:
+            if not self._active and not self._free:
+                self._open()
             while self._waiting and self._free:
                 lane = _Lane(self._free.pop(), *self._waiting.popleft())
                 self._active[lane.number] = lane
@@ -87,9 +96,19 @@ class _Runner(Generic[T]):
                 self._look()
         return [self._results[index] for index in sorted(self._results)]
 
+    def _open(self) -> None:
+        self._free.append(self._unopened.pop())
+
     def _look(self) -> None:
         looks = [lane.next_look for lane in self._active.values() if lane.next_look is not None]
-        for number, answer in self._port.wait(min(looks) - self._port.now() if looks else None):
+        patience = min(looks) - self._port.now() if looks else None
+        crowded = bool(self._waiting and self._unopened)
+        if crowded:
+            patience = MOMENT if patience is None else min(patience, MOMENT)
+        answers = self._port.wait(patience)
+        if crowded and not answers:
+            self._open()
+        for number, answer in answers:
             self._advance(self._active[number], answer)
         now = self._port.now()
         for lane in list(self._active.values()):
@@ -101,7 +120,7 @@ class _Runner(Generic[T]):
                 lane.due = None
                 self._advance(lane, OverdueError())
 
-    def _advance(self, lane: _Lane[T], what: Answer | OverdueError | None) -> None:
+    def _advance(self, lane: _Lane, what: Answer | OverdueError | None) -> None:
         """Take a script to its next command, or to its end."""
         try:
             asked = self._resume(lane, what)
@@ -119,7 +138,7 @@ class _Runner(Generic[T]):
             self._port.start(lane.number, asked)
 
     @staticmethod
-    def _resume(lane: _Lane[T], what: Answer | OverdueError | None) -> Command | Within | Pause:
+    def _resume(lane: _Lane, what: Answer | OverdueError | None) -> Command | Within | Pause:
         if what is None:
             return next(lane.script)
         if isinstance(what, OverdueError):

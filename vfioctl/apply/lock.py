@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shlex
 import sys
 from contextlib import contextmanager, suppress
 from time import monotonic, sleep
@@ -89,7 +88,8 @@ def _acquire(descriptor: int, timeout: float) -> None:
             raise _complaint(descriptor, timeout)
         sleep(_LOOK)
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()} {shlex.join(['vfioctl', *sys.argv[1:]])}".encode()[:_MOST], 0)
+    words = "\0".join(("vfioctl", *sys.argv[1:]))
+    os.pwrite(descriptor, f"{os.getpid()} {words}".encode(errors="surrogateescape")[:_MOST], 0)
 
 
 def _complaint(descriptor: int, timeout: float) -> LockedError:
@@ -100,6 +100,9 @@ def _complaint(descriptor: int, timeout: float) -> LockedError:
 
 
 def _holder(descriptor: int) -> str:
-    pid, _, command = os.pread(descriptor, _MOST, 0).decode(errors="replace").partition(" ")
+    import shlex
+
+    pid, _, words = os.pread(descriptor, _MOST, 0).decode(errors="replace").partition(" ")
+    command = shlex.join(words.split("\0"))
     # Between its taking the lock and its saying so, there may be nothing, or the one before.
     return f"pid {pid}: {command}" if pid.isdecimal() and os.path.exists(f"/proc/{pid}") else "unknown"

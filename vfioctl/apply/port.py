@@ -6,10 +6,8 @@ not wait for each other, and a lane whose command does not come back can be left
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from vfioctl.model.value import NamedTuple
-from vfioctl.typed import TYPE_CHECKING
+from vfioctl.typed import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,9 +84,18 @@ class SetOwner(NamedTuple):
     mode: int | None
 
 
-Command = (
+class Batch(NamedTuple):
+    """Several commands in a row, whatever each comes to: one way there and back for all of them."""
+
+    commands: tuple[Single, ...]
+
+
+Single = (
     Write | ReadLink | ReadText | Look | OpenToWrite | Modprobe | AwaitNodes | Settle | ReadOwner | SetOwner
 )
+"""What is done in one go."""
+
+Command = Single | Batch
 """Everything a port understands."""
 
 EFFECTS = (Write, SetOwner)
@@ -100,6 +107,8 @@ class Answer(NamedTuple):
 
     errno: int | None = None
     text: str = ""
+    parts: tuple[Answer, ...] = ()
+    """Of a batch, the answer to each of its commands; none where it did not come back whole."""
 
 
 class Port(Protocol):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 from vfioctl.apply.journal import decode_address, decode_binding
 from vfioctl.apply.state import read_file, replace_file
 from vfioctl.errors import RefusedError
 from vfioctl.model.binding import Record
 from vfioctl.model.ids import is_vfio_driver
+from vfioctl.model.json_text import encode
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 
@@ -43,6 +42,8 @@ def read_records(state: str, boot_id: str | None) -> tuple[Record, ...]:
     text = read_file(path)
     if text is None:
         return ()
+    import json
+
     try:
         document = json.loads(text)
         if document["schema"] != _SCHEMA:
@@ -65,7 +66,7 @@ def write_records(state: str, boot_id: str, records: Iterable[Record]) -> None:
 
     """
     document = {"schema": _SCHEMA, "boot_id": boot_id, "records": [_encode(one) for one in sorted(records)]}
-    replace_file(f"{state}/{_NAME}", json.dumps(document, indent=1) + "\n")
+    replace_file(f"{state}/{_NAME}", encode(document) + "\n")
 
 
 def updated(records: Iterable[Record], command: str, arrivals: Iterable[Arrival]) -> tuple[Record, ...]:

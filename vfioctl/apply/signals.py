@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-import threading
+import sys
 from contextlib import contextmanager
 
 from vfioctl.typed import TYPE_CHECKING
@@ -35,7 +35,9 @@ def deferred() -> Iterator[Interruption]:
     any other nothing is deferred.
     """
     interruption = Interruption()
-    if threading.current_thread() is not threading.main_thread():
+    # Who has other threads has loaded it.
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.current_thread() is not threading.main_thread():
         yield interruption
         return
     before = {number: signal.getsignal(number) for number in _ENDING}

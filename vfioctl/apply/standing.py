@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from errno import ENOENT
 
+from vfioctl.apply.asking import ask_each
 from vfioctl.apply.effects import UNSET, driver_link, override_text
-from vfioctl.apply.lanes import OverdueError, Within, run_scripts
 from vfioctl.model.binding import Binding
 from vfioctl.plan.outcome import DeviceState
 from vfioctl.typed import TYPE_CHECKING
@@ -13,30 +13,25 @@ from vfioctl.typed import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from vfioctl.apply.lanes import Script
-    from vfioctl.apply.port import Port
+    from vfioctl.apply.port import Answer, Port
     from vfioctl.model.address import PciAddress
-
-PATIENCE = 2.0
-"""Seconds that a read may take, which on some kernels waits for a blocked unbind (K55)."""
 
 
 def read_states(
     port: Port, devices: Iterable[PciAddress], blocked: Collection[PciAddress] = ()
 ) -> tuple[DeviceState, ...]:
     """Read the bindings of devices, in their order; those known to be blocked are not touched."""
-    return tuple(run_scripts(port, [_read_state(one, blocked=one in blocked) for one in devices]))
+    addresses = tuple(devices)
+    free = [address for address in addresses if address not in blocked]
+    answers = ask_each(port, [(driver_link(address), override_text(address)) for address in free])
+    found = {address: _state(address, answer) for address, answer in zip(free, answers, strict=True)}
+    return tuple(found.get(address) or DeviceState(address, None, stuck=True) for address in addresses)
 
 
-def _read_state(address: PciAddress, *, blocked: bool) -> Script[DeviceState]:
-    if blocked:
+def _state(address: PciAddress, answer: tuple[Answer, ...] | None) -> DeviceState:
+    if answer is None:
         return DeviceState(address, None, stuck=True)
-    yield Within(PATIENCE)
-    try:
-        driver = yield driver_link(address)
-        override = yield override_text(address)
-    except OverdueError:
-        return DeviceState(address, None, stuck=True)
+    driver, override = answer
     # Without a driver only its link is missing; without the device both are.
     if override.errno is not None or driver.errno not in {None, ENOENT}:
         return DeviceState(address, None)

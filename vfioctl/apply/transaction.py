@@ -1,4 +1,4 @@
-"""A change as a whole: lock, plan again, journal, execute, record; or roll back."""
+"""A change as a whole: lock, plan, journal, execute, record; or roll back."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from contextlib import suppress
 
 from vfioctl.apply.access import check_writable, opened, read_boot_id
 from vfioctl.apply.executor import Course, run_plan, skipped
-from vfioctl.apply.inflight import await_end
-from vfioctl.apply.journal import close_journal, read_unfinished, unfinished_from, write_journal
-from vfioctl.apply.lock import locked
+from vfioctl.apply.inflight import await_end, is_under_way
+from vfioctl.apply.journal import (
+    close_journal,
+    journal_stands,
+    read_unfinished,
+    unfinished_from,
+    write_journal,
+)
+from vfioctl.apply.lock import at_work, locked
 from vfioctl.apply.recording import record_origins
-from vfioctl.apply.recovery import forget, recover
-from vfioctl.apply.rollback import roll_back
 from vfioctl.apply.settings import STATE, Settings
 from vfioctl.apply.signals import deferred
 from vfioctl.apply.standing import read_states
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from vfioctl.plan.plan import Plan
     from vfioctl.plan.unfinished import Unfinished
 
-__all__ = ["STATE", "Settings", "carry_out", "forget", "recover"]
+__all__ = ["STATE", "Settings", "carry_out"]
 
 
 def carry_out(
@@ -40,8 +44,9 @@ def carry_out(
 ) -> Report:
     """Plan under the lock and carry the plan out: all of it, or nothing where that is possible.
 
-    ``plan_now`` reads the host and plans for it. ``observe`` is told of each step as it ends, not of those of
-    a rollback. ``port`` is for tests.
+    ``plan_now`` reads the host and plans for it. Where there is something to wait for, it is called before
+    as well, so that what is refused anyway is refused at once. ``observe`` is told of each step as it ends,
+    not of those of a rollback. ``port`` is for tests.
 
     Raises:
         LockedError: another vfioctl was at work for longer than the lock timeout.
@@ -50,11 +55,15 @@ def carry_out(
         VfioctlError: the state folder cannot be written. If devices have moved by then, the journal stands.
 
     """
+    if _must_wait(settings.state):
+        plan = plan_now()
+        if plan.refusals:
+            return _refused(plan)
     with locked(settings.state, settings.lock_timeout):
         _refuse_unfinished(settings)
         plan = plan_now()
         if plan.refusals:
-            return Report(plan, skipped(plan.steps), Result.REFUSED)
+            return _refused(plan)
         if not plan.steps:
             return Report(plan, (), Result.ALREADY)
         with opened(port, settings.state) as kernel, deferred() as interruption:
@@ -65,6 +74,15 @@ def carry_out(
             run = run_plan(course, plan)
             end = _finish if run.complete else _undo
             return end(course, plan, run, settings.state, unfinished)
+
+
+def _must_wait(state: str) -> bool:
+    """Tell whether another run is at work, or has left something that is not at its end."""
+    return at_work(state) is not None or journal_stands(state) or is_under_way(state)
+
+
+def _refused(plan: Plan) -> Report:
+    return Report(plan, skipped(plan.steps), Result.REFUSED)
 
 
 def _refuse_unfinished(settings: Settings) -> None:
@@ -93,6 +111,8 @@ def _finish(course: Course, plan: Plan, run: Run, state: str, unfinished: Unfini
 
 
 def _undo(course: Course, plan: Plan, run: Run, state: str, unfinished: Unfinished) -> Report:
+    from vfioctl.apply.rollback import roll_back
+
     undone = roll_back(course, plan, run)
     if undone.result is Result.ROLLED_BACK:
         close_journal(state)

@@ -10,9 +10,8 @@ import marshal
 import os
 import signal
 from contextlib import suppress
-from typing import get_args
 
-from vfioctl.apply.port import EFFECTS, Answer, Command, SetOwner, Write
+from vfioctl.apply.port import EFFECTS, Answer, Batch, SetOwner, Single, Write
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 
@@ -21,11 +20,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vfioctl.apply.inflight import InFlight
+    from vfioctl.apply.port import Command
 
-    Work = Callable[[Command], Answer]
+    Work = Callable[[Single], Answer]
     Join = Callable[[], InFlight]
 
-_KINDS = get_args(Command)
+_KINDS = Single.__args__
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SIZE_BYTES = 4
 _STANDARD = 3
@@ -46,14 +46,16 @@ class Writer(NamedTuple):
             BrokenPipeError: it has ended.
 
         """
-        for number, kind in enumerate(_KINDS):
-            if isinstance(command, kind):
-                _send(self.commands, (number, *command))
+        singles = command.commands if isinstance(command, Batch) else (command,)
+        _send(self.commands, tuple((_KINDS.index(type(single)), *single) for single in singles))
 
     def receive(self) -> Answer | None:
         """Take its answer; None when it has ended without one."""
         message = _receive(self.answers)
-        return None if message is None else Answer(*message)
+        if message is None:
+            return None
+        answers = tuple(Answer(*part) for part in message)
+        return answers[0] if len(answers) == 1 else Answer(parts=answers)
 
     def let_go(self) -> None:
         """Close the pipes: it ends after what it is doing."""
@@ -120,17 +122,25 @@ def _detach(commands: int, answers: int) -> tuple[int, int]:
 
 def _serve(work: Work, inflight: InFlight, commands: int, answers: int) -> None:
     while (message := _receive(commands)) is not None:
-        command = _KINDS[message[0]](*message[1:])
-        if not isinstance(command, EFFECTS):
-            _send(answers, tuple(work(command)))
-            continue
-        if not inflight.begin(_describe(command)):
-            return
-        try:
-            answer = work(command)
-        finally:
-            inflight.end()
-        _send(answers, tuple(answer))
+        found = []
+        for number, *rest in message:
+            answer = _perform(work, inflight, _KINDS[number](*rest))
+            if answer is None:
+                return
+            found.append((answer.errno, answer.text))
+        _send(answers, tuple(found))
+
+
+def _perform(work: Work, inflight: InFlight, command: Single) -> Answer | None:
+    """Do one thing; None when nobody is there any more who wants it done."""
+    if not isinstance(command, EFFECTS):
+        return work(command)
+    if not inflight.begin(_describe(command)):
+        return None
+    try:
+        return work(command)
+    finally:
+        inflight.end()
 
 
 def _describe(command: Write | SetOwner) -> str:

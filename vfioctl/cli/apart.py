@@ -76,14 +76,16 @@ def _show_dry_run(session: Session, plan: Plan) -> int:
 
 def _run(name: str, plan: Callable[[Host], Plan], patience: Patience) -> tuple[Host, Report]:
     from vfioctl.apply.transaction import Settings, carry_out
-    from vfioctl.cli.reporting import Tally, refused
+    from vfioctl.cli.reporting import Tally
     from vfioctl.sysfs.reader import read_host
     from vfioctl.sysfs.root import HostRoot
 
-    host, tally = read_host(HostRoot()), Tally(name)
-    first = plan(host)
-    if first.refusals:
-        return host, refused(first)
+    hosts: list[Host] = []
+
+    def plan_now() -> Plan:
+        hosts.append(read_host(HostRoot()))
+        return plan(hosts[-1])
+
     settings = Settings(timeout=patience.timeout, lock_timeout=patience.lock_timeout)
-    report = carry_out(lambda: plan(read_host(HostRoot())), settings, observe=tally.count)
-    return host, report
+    report = carry_out(plan_now, settings, observe=Tally(name).count)
+    return hosts[-1], report

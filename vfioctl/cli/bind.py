@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vfioctl.cli import changing
+from vfioctl.cli import change_options, changing
 from vfioctl.cli.change_params import ModeType, OwnerType
 from vfioctl.cli.command import HELP_NAMES, Command
 from vfioctl.cli.options import pass_session
@@ -38,9 +38,9 @@ Examples:
   vfioctl bind --force console 01:00.0      the only display, and you mean it
 """,
 )
-@changing.selectors_argument
-@changing.every_option
-@changing.driver_option(
+@change_options.selectors_argument
+@change_options.every_option
+@change_options.driver_option(
     "vfio-pci, a variant, any other driver, or auto: the best of the vfio drivers (auto)."
 )
 @click.option(
@@ -50,8 +50,8 @@ Examples:
     help="Give the VFIO nodes this owner, by name or number; :GROUP alone works too.",
 )
 @click.option("--mode", type=ModeType(), metavar="OCTAL", help="Give the VFIO nodes this mode, such as 0660.")
-@changing.force_option
-@changing.device_only_option
+@change_options.force_option
+@change_options.device_only_option
 @click.option(
     "--release-shpchp",
     is_flag=True,
@@ -62,9 +62,9 @@ Examples:
     is_flag=True,
     help="Store it in /etc, so that it is so after every boot: for this card at this address only.",
 )
-@changing.timeout_option
-@changing.lock_timeout_option
-@changing.dry_run_option
+@change_options.timeout_option
+@change_options.lock_timeout_option
+@change_options.dry_run_option
 @pass_session
 def command(
     session: Session,
@@ -83,10 +83,8 @@ def command(
     dry_run: bool,
 ) -> int:
     """Bind devices."""
-    from vfioctl.plan.bind import plan_bind
-
     asked = changing.Asked(
         "bind", selectors, every, driver, device_only, force, timeout, lock_timeout, dry_run
     )
     asked = asked._replace(owner=owner, mode=mode, release_shpchp=release_shpchp, persist=persist)
-    return changing.change(session, asked, plan_bind)
+    return changing.change(session, asked, changing.decision("bind"))

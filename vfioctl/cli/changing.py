@@ -1,22 +1,18 @@
-"""What the commands that change bindings share: their options, and the way from a request to a report."""
+"""What the commands that change bindings share: the way from a request to a report."""
 
 from __future__ import annotations
 
 import os
-from functools import partial
 
-import click
-
-from vfioctl.cli.change_params import CheckType, DriverType, Owner, Seconds
-from vfioctl.cli.params import Argument, SelectorType
 from vfioctl.errors import NotPermittedError, UsageError
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TypeAlias, TypeVar
+    from typing import TypeAlias
 
+    from vfioctl.cli.change_params import Owner
     from vfioctl.cli.planning import Planning
     from vfioctl.cli.session import Session
     from vfioctl.model.drivers import DriverCatalog
@@ -26,8 +22,11 @@ if TYPE_CHECKING:
     from vfioctl.plan.outcome import StepOutcome
     from vfioctl.plan.plan import Plan, Request
 
-    Function = TypeVar("Function", bound=Callable[..., Any])
     Decide: TypeAlias = Callable[[Host, DriverCatalog, Situation, Request], Plan]
+
+
+TIMEOUT, LOCK_TIMEOUT = 20.0, 10.0
+"""Seconds, unless others are given."""
 
 
 class Asked(NamedTuple):
@@ -35,63 +34,17 @@ class Asked(NamedTuple):
 
     command: str
     selectors: tuple[Selector, ...]
-    every: bool
-    driver: str | None
-    device_only: bool
-    force: tuple[str, ...]
-    timeout: float
-    lock_timeout: float
-    dry_run: bool
+    every: bool = False
+    driver: str | None = None
+    device_only: bool = False
+    force: tuple[str, ...] = ()
+    timeout: float = TIMEOUT
+    lock_timeout: float = LOCK_TIMEOUT
+    dry_run: bool = False
     owner: Owner | None = None
     mode: int | None = None
     release_shpchp: bool = False
     persist: bool = False
-
-
-selectors_argument = click.argument(
-    "selectors",
-    nargs=-1,
-    required=True,
-    type=SelectorType(),
-    metavar="SELECTOR...",
-    cls=Argument,
-    help="Which devices: 65:00.0, 65:00 (a slot), group:17, vfs-of:enp1s0#0-3 ...",
-)
-every_option = click.option(
-    "--all", "every", is_flag=True, help="Mean every device that a selector such as class:gpu matches."
-)
-device_only_option = click.option(
-    "--device-only", is_flag=True, help="Change what is named and leave the rest of its group alone."
-)
-force_option = click.option(
-    "--force",
-    type=CheckType(),
-    multiple=True,
-    metavar="CHECK",
-    help="Lift one check that refuses: storage, storage-root, net, ssh, console, gpu-busy, input or mdev.",
-)
-timeout_option = click.option(
-    "--timeout",
-    type=Seconds(min=0.1),
-    default=20.0,
-    metavar="SECONDS",
-    help="How long one write may take before it counts as stuck (20, if not given).",
-)
-lock_timeout_option = click.option(
-    "--lock-timeout",
-    type=Seconds(min=0.0),
-    default=10.0,
-    metavar="SECONDS",
-    help="How long to wait for another vfioctl to finish (10, if not given).",
-)
-dry_run_option = click.option(
-    "-n", "--dry-run", is_flag=True, help="Print what would be written and found, and change nothing."
-)
-
-
-def driver_option(help_text: str) -> Callable[[Function], Function]:
-    """Return the option that names a driver, which means something else to each command."""
-    return click.option("--driver", type=DriverType(), metavar="NAME", help=help_text)
 
 
 def check_may_change(session: Session, command: str, *, dry_run: bool) -> None:
@@ -114,6 +67,17 @@ def check_may_change(session: Session, command: str, *, dry_run: bool) -> None:
             f"{command} changes drivers, which takes root",
             hint=f"run it as root: sudo vfioctl {command} ...; what it would do, anybody may see: --dry-run",
         )
+
+
+def decision(command: str) -> Decide:
+    """Return the function that plans for a command."""
+    if command == "bind":
+        from vfioctl.plan.bind import plan_bind
+
+        return plan_bind
+    from vfioctl.plan.unbind import plan_unbind
+
+    return plan_unbind
 
 
 def change(session: Session, asked: Asked, decide: Decide, before: tuple[StepOutcome, ...] = ()) -> int:
@@ -146,20 +110,20 @@ def change(session: Session, asked: Asked, decide: Decide, before: tuple[StepOut
 def _carry_out(session: Session, planning: Planning, before: tuple[StepOutcome, ...]) -> int:
     from vfioctl.apply.transaction import Settings, carry_out
     from vfioctl.cli.progress import progress
-    from vfioctl.cli.reporting import Tally, refused, show_report
+    from vfioctl.cli.reporting import Tally, show_report
     from vfioctl.sysfs.root import HostRoot
 
     asked, root = planning.asked, HostRoot()
     tally = Tally(asked.command)
-    with progress(tally.text, quiet=session.verbosity < 0):
+
+    def plan_now() -> Plan:
         plan = planning.plan(root)
         tally.expect(plan)
-        if plan.refusals:
-            report = refused(plan)
-        else:
-            # Under the lock everything is read again: it may have changed while another one had it.
-            settings = Settings(timeout=asked.timeout, lock_timeout=asked.lock_timeout)
-            report = carry_out(partial(planning.plan, root), settings, observe=tally.count)
+        return plan
+
+    settings = Settings(timeout=asked.timeout, lock_timeout=asked.lock_timeout)
+    with progress(tally.text, quiet=session.verbosity < 0):
+        report = carry_out(plan_now, settings, observe=tally.count)
     report = report._replace(outcomes=(*before, *report.outcomes))
     if not asked.persist:
         return show_report(session, planning.host, report)

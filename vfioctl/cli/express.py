@@ -1,8 +1,8 @@
 """The command lines that scripts repeat, understood without Click.
 
 Importing Click takes longer than scanning a small host. So ``vfioctl [--root PATH] scan [--json | -o FORM]``
-and ``libvirt-xml SELECTOR...`` with these options are recognised here, word by word; anything else, right or
-wrong, is left to Click. A test holds both ways to the same result.
+and ``bind``, ``unbind`` and ``libvirt-xml SELECTOR...`` with these options are recognised here, word by word;
+anything else, right or wrong, is left to Click. A test holds both ways to the same result.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+_OF_DEVICES = ("bind", "unbind", "libvirt-xml")
+"""The commands that take selectors."""
 
 
 class Understood(NamedTuple):
@@ -34,7 +38,7 @@ def understood(arguments: Sequence[str], environment: Mapping[str, str]) -> Unde
     words = iter(arguments)
     for word in words:
         match word:
-            case "scan" | "libvirt-xml" if not command:
+            case "scan" | "bind" | "unbind" | "libvirt-xml" if not command:
                 command = word
             case "--json" if session.output is None:
                 session.output = "json"
@@ -46,7 +50,7 @@ def understood(arguments: Sequence[str], environment: Mapping[str, str]) -> Unde
                 root = next(words, "-")
                 if root.startswith("-"):
                     return None
-            case _ if command == "libvirt-xml" and not word.startswith("-"):
+            case _ if command in _OF_DEVICES and not word.startswith("-"):
                 selectors.append(word)
             case _:
                 return None
@@ -62,8 +66,13 @@ def run(asked: Understood) -> int:
 
         list_devices(asked.session)
         return 0
-    from vfioctl.cli.libvirt_modes import answer, no_options
     from vfioctl.model.selector import Selector
 
     selectors = [Selector.parse(text) for text in asked.selectors]
+    if asked.command != "libvirt-xml":
+        from vfioctl.cli.changing import Asked, change, decision
+
+        return change(asked.session, Asked(asked.command, tuple(selectors)), decision(asked.command))
+    from vfioctl.cli.libvirt_modes import answer, no_options
+
     return answer(asked.session, selectors, no_options())

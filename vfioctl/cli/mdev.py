@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vfioctl.cli import changing
+from vfioctl.cli import change_options
 from vfioctl.cli.command import HELP_NAMES, Command, LazyGroup
 from vfioctl.cli.mdev_params import TypeName, UuidType
 from vfioctl.cli.options import pass_session
@@ -122,9 +122,9 @@ Examples:
     metavar="UUID",
     help="Its UUID; may be given several times.",
 )
-@changing.timeout_option
-@changing.lock_timeout_option
-@changing.dry_run_option
+@change_options.timeout_option
+@change_options.lock_timeout_option
+@change_options.dry_run_option
 @pass_session
 def create(
     session: Session,
@@ -171,9 +171,9 @@ Examples:
 @click.argument(
     "uuids", nargs=-1, required=True, type=UuidType(), metavar="UUID...", cls=Argument, help="Which ones."
 )
-@changing.timeout_option
-@changing.lock_timeout_option
-@changing.dry_run_option
+@change_options.timeout_option
+@change_options.lock_timeout_option
+@change_options.dry_run_option
 @pass_session
 def remove(
     session: Session, *, uuids: tuple[str, ...], timeout: float, lock_timeout: float, dry_run: bool

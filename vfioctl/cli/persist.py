@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vfioctl.cli import changing
+from vfioctl.cli import change_options, changing
 from vfioctl.cli.command import HELP_NAMES, Command, LazyGroup
 from vfioctl.cli.options import pass_session
 from vfioctl.cli.params import Argument, Value
@@ -168,8 +168,8 @@ Examples:
     help="Which stored devices, as 'persist list' shows them; they need not be there.",
 )
 @click.option("--all", "every", is_flag=True, help="Forget every stored binding.")
-@changing.lock_timeout_option
-@changing.dry_run_option
+@change_options.lock_timeout_option
+@change_options.dry_run_option
 @pass_session
 def remove(
     session: Session, *, addresses: tuple[PciAddress, ...], every: bool, lock_timeout: float, dry_run: bool

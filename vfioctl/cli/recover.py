@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vfioctl.cli import changing
+from vfioctl.cli import change_options, changing
 from vfioctl.cli.command import HELP_NAMES, Command
 from vfioctl.cli.options import pass_session
 from vfioctl.cli.tree import COMMANDS
@@ -41,9 +41,9 @@ Examples:
 )
 @click.option("--finish", is_flag=True, help="Carry on instead of undoing.")
 @click.option("--forget", is_flag=True, help="Leave every device where it is, and put the journal away.")
-@changing.timeout_option
-@changing.lock_timeout_option
-@changing.dry_run_option
+@change_options.timeout_option
+@change_options.lock_timeout_option
+@change_options.dry_run_option
 @pass_session
 def command(
     session: Session, finish: bool, forget: bool, timeout: float, lock_timeout: float, dry_run: bool
@@ -91,7 +91,7 @@ class _Recovery:
 
 
 def _recover(session: Session, recovery: _Recovery, settings: Settings) -> int:
-    from vfioctl.apply.transaction import recover
+    from vfioctl.apply.recovery import recover
     from vfioctl.cli.progress import progress
     from vfioctl.cli.reporting import Tally, show_report
 
@@ -123,7 +123,7 @@ def _show(session: Session, recovery: _Recovery) -> int:
 
 
 def _forget(session: Session, settings: Settings) -> int:
-    from vfioctl.apply.transaction import forget
+    from vfioctl.apply.recovery import forget
 
     unfinished = forget(settings)
     if unfinished is None:

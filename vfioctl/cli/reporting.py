@@ -48,11 +48,6 @@ class Tally:
         return f"{self._command}: {min(self._done, self._total)} of {self._total} steps done"
 
 
-def refused(plan: Plan) -> Report:
-    """Return the report of a plan that its findings forbid."""
-    return Report(plan, _all(plan, Status.SKIPPED), Result.REFUSED)
-
-
 def planned(plan: Plan) -> Report:
     """Return the report of a plan that was only looked at."""
     if plan.refusals:

@@ -90,19 +90,20 @@ def _show_dry_run(session: Session, planning: _Planning, *, binds: bool) -> int:
 def _carry_out(session: Session, planning: _Planning) -> Report:
     from vfioctl.apply.transaction import Settings, carry_out
     from vfioctl.cli.progress import progress
-    from vfioctl.cli.reporting import Tally, refused
+    from vfioctl.cli.reporting import Tally
     from vfioctl.sysfs.root import HostRoot
 
     asked, root = planning.asked, HostRoot()
     tally = Tally(asked.command)
-    with progress(tally.text, quiet=session.verbosity < 0):
+
+    def plan_now() -> Plan:
         plan = planning.plan(root)
         tally.expect(plan)
-        if plan.refusals:
-            return refused(plan)
-        # Under the lock everything is read again: somebody may have opened a virtual function since.
-        settings = Settings(timeout=asked.timeout, lock_timeout=asked.lock_timeout)
-        return carry_out(lambda: planning.plan(root), settings, observe=tally.count)
+        return plan
+
+    settings = Settings(timeout=asked.timeout, lock_timeout=asked.lock_timeout)
+    with progress(tally.text, quiet=session.verbosity < 0):
+        return carry_out(plan_now, settings, observe=tally.count)
 
 
 def _show_done(session: Session, planning: _Planning, report: Report, *, bind: bool) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vfioctl.cli import changing
+from vfioctl.cli import change_options, changing
 from vfioctl.cli.command import HELP_NAMES, Command, LazyGroup
 from vfioctl.cli.options import pass_session
 from vfioctl.cli.params import Argument, SelectorType
@@ -107,10 +107,10 @@ Examples:
     help="How many virtual functions.",
 )
 @click.option("--bind", is_flag=True, help="Give them to vfio-pci, or to the variant driver made for them.")
-@changing.force_option
-@changing.timeout_option
-@changing.lock_timeout_option
-@changing.dry_run_option
+@change_options.force_option
+@change_options.timeout_option
+@change_options.lock_timeout_option
+@change_options.dry_run_option
 @pass_session
 def set_command(
     session: Session,
@@ -144,12 +144,12 @@ Examples:
   vfioctl sriov off 65:00.0
 """,
 )
-@changing.selectors_argument
-@changing.every_option
-@changing.force_option
-@changing.timeout_option
-@changing.lock_timeout_option
-@changing.dry_run_option
+@change_options.selectors_argument
+@change_options.every_option
+@change_options.force_option
+@change_options.timeout_option
+@change_options.lock_timeout_option
+@change_options.dry_run_option
 @pass_session
 def off(
     session: Session,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vfioctl.cli import changing
+from vfioctl.cli import change_options, changing
 from vfioctl.cli.command import HELP_NAMES, Command
 from vfioctl.cli.options import pass_session
 from vfioctl.cli.tree import COMMANDS
@@ -33,14 +33,16 @@ Examples:
   vfioctl unbind --all driver:vfio-pci      everything that is on vfio-pci
 """,
 )
-@changing.selectors_argument
-@changing.every_option
-@changing.driver_option("Where a device goes whose driver is not recorded (whichever the kernel chooses).")
-@changing.force_option
-@changing.device_only_option
-@changing.timeout_option
-@changing.lock_timeout_option
-@changing.dry_run_option
+@change_options.selectors_argument
+@change_options.every_option
+@change_options.driver_option(
+    "Where a device goes whose driver is not recorded (whichever the kernel chooses)."
+)
+@change_options.force_option
+@change_options.device_only_option
+@change_options.timeout_option
+@change_options.lock_timeout_option
+@change_options.dry_run_option
 @pass_session
 def command(
     session: Session,
@@ -55,9 +57,7 @@ def command(
     dry_run: bool,
 ) -> int:
     """Give devices back."""
-    from vfioctl.plan.unbind import plan_unbind
-
     asked = changing.Asked(
         "unbind", selectors, every, driver, device_only, force, timeout, lock_timeout, dry_run
     )
-    return changing.change(session, asked, plan_unbind)
+    return changing.change(session, asked, changing.decision("unbind"))

@@ -65,6 +65,8 @@ def split_terms(text: str) -> list[str]:
 
 
 def _parse_term(text: str) -> Term:
+    if address := PciAddress.from_name(text):
+        return AddressTerm(*address)
     if glob := _GLOB.fullmatch(text):
         return _address_term(*glob.groups())
     if ids := _IDS.fullmatch(text):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +11,10 @@ if TYPE_CHECKING:
 
 def variants(catalog: DriverCatalog, device: PciDevice) -> tuple[str, ...]:
     """Return the modules made for a device, the one with the fewest wildcards first (K52)."""
+    if not catalog.vfio_aliases:
+        return ()
+    from fnmatch import fnmatchcase
+
     text = modalias(device)
     found = [alias for alias in catalog.vfio_aliases if fnmatchcase(text, alias.pattern)]
     found.sort(key=lambda alias: (alias.pattern.count("*"), alias.module))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from vfioctl.model.device import PhysicalFunction
+from vfioctl.model.json_text import encode, quoted
 from vfioctl.model.verdict import reasons_against
-from vfioctl.render.json_text import encode, quoted
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vfioctl.render.json_text import encode
+from vfioctl.model.json_text import encode
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

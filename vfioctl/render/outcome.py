@@ -9,7 +9,6 @@ from vfioctl.render.change import device_lines, group_lines, groups_of, unmoved
 from vfioctl.render.device_text import NONE
 from vfioctl.render.fields import field
 from vfioctl.render.findings import shortened
-from vfioctl.render.problems import state_text
 from vfioctl.render.step_text import typed
 from vfioctl.render.text import visible
 from vfioctl.typed import TYPE_CHECKING
@@ -71,6 +70,8 @@ def _now(host: Host, report: Report) -> dict[PciAddress, Piece]:
     exact = report.result in {Result.PARTIAL, Result.STUCK}
     for state in report.states:
         if state.binding is None or exact:
+            from vfioctl.render.problems import state_text
+
             shown[state.address] = (visible(state_text(state)), "bad" if state.binding is None else "")
             continue
         move = goals.get(state.address)

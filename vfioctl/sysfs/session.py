@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
-
+from vfioctl.model.pattern import pattern
 from vfioctl.model.situation import SshSession
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
 from vfioctl.sysfs.classes import class_members
-from vfioctl.sysfs.network import read_network
-from vfioctl.sysfs.route import interfaces_with, route_to
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from ipaddress import IPv4Address, IPv6Address
 
     from vfioctl.model.address import PciAddress
     from vfioctl.model.host import Host
     from vfioctl.sysfs.attribute import Attributes
 
 # OpenSSH 9.8 split it: sshd listens, sshd-session serves one connection.
-_SERVER = re.compile(r"sshd(?:-.*)?|dropbear")
-_SOCKET = re.compile(r"socket:\[(\d+)\]")
+_SERVERS = ("sshd", "dropbear")
+_SERVES_ONE = "sshd-"
+_SOCKET = pattern(r"socket:\[(\d+)\]")
 _ESTABLISHED = "01"
 _WORD = 8
 
@@ -76,6 +74,8 @@ def _from_environment(environ: Mapping[str, str]) -> tuple[list[_Connection], li
 
 
 def _plain(text: str) -> IPv4Address | IPv6Address:
+    from ipaddress import ip_address
+
     address = ip_address(text)
     # A server that listens for both families sees IPv4 in IPv6's clothes.
     return getattr(address, "ipv4_mapped", None) or address
@@ -87,7 +87,8 @@ def _from_parents(attributes: Attributes) -> tuple[list[_Connection], list[str]]
     servers: list[int] = []
     refused = False
     for pid in _parents(attributes):
-        if not _SERVER.fullmatch(attributes.text(f"{root.PROCESSES}/{pid}/comm") or ""):
+        name = attributes.text(f"{root.PROCESSES}/{pid}/comm") or ""
+        if name not in _SERVERS and not name.startswith(_SERVES_ONE):
             continue
         servers.append(pid)
         try:
@@ -139,6 +140,8 @@ def _number(text: str) -> IPv4Address | IPv6Address:
     digits = text.partition(":")[0]
     words = (int(digits[start : start + _WORD], 16) for start in range(0, len(digits), _WORD))
     content = b"".join(word.to_bytes(4, "little") for word in words)
+    from ipaddress import IPv4Address, IPv6Address
+
     return _plain(str(IPv4Address(content) if len(content) == 4 else IPv6Address(content)))  # noqa: PLR2004
 
 
@@ -146,6 +149,8 @@ class _Way:
     """Finds the devices between the host and the other end of a connection."""
 
     def __init__(self, attributes: Attributes, host: Host) -> None:
+        from vfioctl.sysfs.network import read_network
+
         members = tuple(class_members(attributes, root.NET))
         self._attributes = attributes
         self._network = read_network(attributes, members)
@@ -157,6 +162,8 @@ class _Way:
 
     def sessions(self, connection: _Connection) -> tuple[list[SshSession], list[str]]:
         """Return the session by each interface that may carry it, or why none is known."""
+        from vfioctl.sysfs.route import interfaces_with, route_to
+
         peer, local = connection.peer, connection.local
         zone = connection.zone
         names = [zone] if zone else interfaces_with(self._attributes, self._network, local)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfioctl.render.json_text import encode, quoted
+from vfioctl.model.json_text import encode, quoted
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
