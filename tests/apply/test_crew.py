@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SOON = 0.05
 """Seconds to wait for what must not come."""
-LATEST = 10.0
+LATEST = 30.0
 """Seconds to wait for what must come, on a busy machine."""
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-LATEST = 10.0
+LATEST = 30.0
 NIC, GPU = "0000:03:00.0", "0000:01:00.0"
 
 PROGRAM = """
