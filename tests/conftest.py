@@ -36,6 +36,9 @@ if os.access(_MEMORY, os.W_OK):
     if _volume.f_bavail * _volume.f_frsize >= _ENOUGH and not _volume.f_flag & os.ST_NOEXEC:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
 
+# As serve-plugin has it: what gRPC does at a fork opens and closes descriptors of tests that come later.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
 _CLEARED = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "SSH_CONNECTION", "SSH_TTY")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 

@@ -57,6 +57,8 @@ def serve(  # noqa: PLR0913 - what cli hands in, by keyword
         reading = Reading(scan)
         try:
             os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+            # No child of ours speaks gRPC, and what it does at a fork disturbs both sides.
+            os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
             decisions = Decisions(config, names=names)
             interrupted = asyncio.run(
                 _serve(reading, decisions, load, changes, times, drain=drain, admin=admin)
