@@ -27,7 +27,7 @@ STATUS: dict[str, Any] = {
     "summary": "1 of 3 resources registered, 3 items, 1 healthy; vfioctl.io/bad_ is not registered: invalid",
     "config": {
         "file": "/etc/vfioctl/plugin.toml",
-        "error": "plugin.toml: resource[0].nmae: unknown key\x1b[2J",
+        "error": "plugin.toml: resource[0].colour: unknown key\x1b[2J",
     },
     "kubelet": {"folder": "/var/lib/kubelet", "registration": "kubelet", "present": True},
     "listen": "127.0.0.1:9464",
