@@ -7,7 +7,7 @@ missing=""
 # Pairs of program and Debian package.
 # virsh brings libvirt's schema; with QEMU and its driver it defines domains as libvirtd would, without one.
 for pair in lspci:pciutils zsh:zsh fish:fish groff:groff-base mandoc:mandoc shellcheck:shellcheck cpio:cpio \
-    virsh:libvirt-clients qemu-system-x86_64:qemu-system-x86; do
+    systemd-analyze:systemd virsh:libvirt-clients qemu-system-x86_64:qemu-system-x86; do
     program=${pair%%:*}
     # lspci lives in /usr/bin or /sbin, which an ordinary user's PATH may lack.
     if ! PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null 2>&1; then

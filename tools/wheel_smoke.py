@@ -21,6 +21,8 @@ _INSTALLED: Final = {
     "fish": "share/fish/vendor_completions.d/vfioctl.fish",
 }
 
+_UNIT: Final = "lib/systemd/system/vfioctl-plugin.service"
+
 
 def main() -> int:
     """Return 1 and say what is wrong with the installed wheel, or 0."""
@@ -33,7 +35,7 @@ def main() -> int:
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if not problems:
-        print(f"{wheel.name}: installs alone, answers, brings man pages and completions")
+        print(f"{wheel.name}: installs alone, answers, brings man pages, completions and the unit")
     return 1 if problems else 0
 
 
@@ -64,9 +66,10 @@ def _foreign(wheel: Path) -> list[str]:
 
 
 def _shared_files(environment: Path) -> list[str]:
-    """Return the man pages and completion scripts that were not installed as they are committed."""
+    """Return the man pages, completion scripts and the unit that were not installed as they are committed."""
     wanted = {f"share/man/man8/{page.name}": page for page in sorted((PROJECT / "man").iterdir())}
     wanted |= {place: PROJECT / "completions" / FILES[shell] for shell, place in _INSTALLED.items()}
+    wanted[_UNIT] = PROJECT / "vfioctl" / "data" / "vfioctl-plugin.service"
     return [
         f"{place} is not installed"
         for place, source in wanted.items()

@@ -34,6 +34,7 @@ Examples:
   vfioctl serve-plugin --dry-run                        with /etc/vfioctl/plugin.toml, if it is there
   vfioctl serve-plugin --dry-run --config plugin.toml   with a file that is being written
   vfioctl --root host.tar.gz serve-plugin --dry-run     for another host
+  vfioctl serve-plugin --print-unit > /etc/systemd/system/vfioctl-plugin.service
 """,
 )
 @config_option
@@ -60,18 +61,28 @@ Examples:
     is_flag=True,
     help="Tell the kubelet in the end that nothing is offered any more, so that capacity drops at once.",
 )
+@click.option(
+    "--print-unit", is_flag=True, help="Print the unit that runs this under systemd, and serve nothing."
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be offered, and serve nothing.")
 @pass_session
 def command(
     session: Session,
+    *,
     config: str | None,
     domain: str | None,
     listen: str | None,
     log_format: str,
     drain_on_exit: bool,
+    print_unit: bool,
     dry_run: bool,
 ) -> None:
     """Serve, or show what would be offered."""
+    if print_unit:
+        from vfioctl.cli.unit import print_unit as printed
+
+        printed()
+        return
 
     def load() -> Config:
         return listening(configuration(session, config, domain), listen)

@@ -6,10 +6,12 @@ import asyncio
 import os
 import signal
 
+from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.cordons import FILE as CORDONS
 from vfioctl.plugin.cordons import load_cordons
 from vfioctl.plugin.decisions import Decisions
 from vfioctl.plugin.lock import PATH, only_one
+from vfioctl.plugin.notify import Notifier
 from vfioctl.plugin.protocol import PATH as ADMIN
 from vfioctl.plugin.reading import Reading
 from vfioctl.typed import TYPE_CHECKING
@@ -24,6 +26,16 @@ if TYPE_CHECKING:
 
 NODES = ("/dev/vfio", "/dev/vfio/devices")
 """Where VFIO's nodes come and go."""
+
+
+class _Manner(NamedTuple):
+    """How this host is served."""
+
+    notifier: Notifier
+    admin: str
+    changes: Callable[[], AsyncIterator[object]] | None
+    times: Times | None
+    drain: bool
 
 
 def serve(  # noqa: PLR0913 - what cli hands in, by keyword
@@ -51,6 +63,8 @@ def serve(  # noqa: PLR0913 - what cli hands in, by keyword
         KeyboardInterrupt: it was ended from the terminal; all is closed.
 
     """
+    # Before another process is started, which must not inherit what is for this one.
+    notifier = Notifier(os.environ)
     with only_one(lock):
         config = load()
         # Before gRPC is loaded, so that its start and the reader's overlap.
@@ -59,10 +73,9 @@ def serve(  # noqa: PLR0913 - what cli hands in, by keyword
             os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
             # No child of ours speaks gRPC, and what it does at a fork disturbs both sides.
             os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+            manner = _Manner(notifier, admin, changes, times, drain=drain)
             decisions = Decisions(config, names=names)
-            interrupted = asyncio.run(
-                _serve(reading, decisions, load, changes, times, drain=drain, admin=admin)
-            )
+            interrupted = asyncio.run(_serve(reading, decisions, load, manner))
         finally:
             reading.close()
     if interrupted:
@@ -73,11 +86,7 @@ async def _serve(
     reading: Reading,
     decisions: Decisions,
     load: Callable[[], Config],
-    changes: Callable[[], AsyncIterator[object]] | None,
-    times: Times | None,
-    *,
-    drain: bool,
-    admin: str,
+    manner: _Manner,
 ) -> bool:
     from vfioctl.plugin.admin import Admin
     from vfioctl.plugin.attendants import attended
@@ -88,34 +97,44 @@ async def _serve(
     def load_after(before: object) -> Decisions:
         return Decisions(load(), before if isinstance(before, Decisions) else None)
 
-    cordons = f"{os.path.dirname(admin)}/{CORDONS}"  # noqa: PTH120 - of a text
+    cordons = f"{os.path.dirname(manner.admin)}/{CORDONS}"  # noqa: PTH120 - of a text
     decisions.cordoned = load_cordons(cordons)
     supervisor = Supervisor(
         reading,
         decisions,
         load_after,
-        changes() if changes is not None else None,
-        times,
+        manner.changes() if manner.changes is not None else None,
+        manner.times,
         doors=NODES,
     )
-    interrupted = _obey(supervisor)
+    interrupted = _obey(supervisor, manner.notifier)
     steering = Steering(supervisor, cordons)
     async with attended(
-        metrics_and_health=keep_listening(supervisor), admin_socket=Admin(steering, admin).run()
+        metrics_and_health=keep_listening(supervisor),
+        admin_socket=Admin(steering, manner.admin).run(),
+        word_to_the_service_manager=manner.notifier.keep_telling(supervisor),
     ):
-        await supervisor.run(drain=drain)
+        await supervisor.run(drain=manner.drain)
     return interrupted.is_set()
 
 
-def _obey(supervisor: Supervisor) -> asyncio.Event:
+def _obey(supervisor: Supervisor, notifier: Notifier) -> asyncio.Event:
     """Let signals end or reload it; the event is set by SIGINT."""
     loop, interrupted = asyncio.get_running_loop(), asyncio.Event()
 
-    def interrupt() -> None:
-        interrupted.set()
+    def end() -> None:
+        notifier.stopping()
         supervisor.stop()
 
-    loop.add_signal_handler(signal.SIGTERM, supervisor.stop)
+    def interrupt() -> None:
+        interrupted.set()
+        end()
+
+    def reload() -> None:
+        notifier.reloading(supervisor)
+        supervisor.reload()
+
+    loop.add_signal_handler(signal.SIGTERM, end)
     loop.add_signal_handler(signal.SIGINT, interrupt)
-    loop.add_signal_handler(signal.SIGHUP, supervisor.reload)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     return interrupted
