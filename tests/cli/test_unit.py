@@ -96,7 +96,7 @@ def test_it_fits_what_the_program_does(unit: Path) -> None:
     assert service["Restart"] == "always"
     assert int(service["WatchdogSec"]) > 0
     # What is cordoned is kept below it, and must outlive a restart.
-    assert (service["RuntimeDirectory"], service["RuntimeDirectoryPreserve"]) == ("vfioctl", "yes")
+    assert (service["RuntimeDirectory"], service["RuntimeDirectoryPreserve"]) == ("vfioctl cdi", "yes")
     assert "kubelet.service" in read["Unit"]["Before"]
     assert "/var/lib/kubelet" in service["ReadWritePaths"]
     for family in ("AF_UNIX", "AF_NETLINK", "AF_INET", "AF_INET6"):
