@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Ask
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
-GUIDES: Final = ("containers.md", "kubevirt.md")
+GUIDES: Final = ("containers.md", "kubevirt.md", "plugin.md")
 PROMPT: Final = "$ vfioctl --root sample "
 
 
@@ -41,7 +41,7 @@ TYPED: Final = [
     for block in blocks(name)
     if not block[0].startswith(PROMPT)
     for line in block
-    for found in re.findall(r"(?:^|\$\(|[|&] |sudo )vfioctl ([^|)]*)", re.sub(r" +# .*", "", line))
+    for found in re.findall(r"(?:^|\$\(|[|&] |sudo )vfioctl ([^|)>]*)", re.sub(r" +# .*", "", line))
 ]
 
 

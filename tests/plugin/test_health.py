@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -254,3 +255,14 @@ def test_the_words_are_a_closed_list() -> None:
         "cordoned",
     }
     assert set(REASONS) > URGENT
+
+
+def test_the_operators_page_tells_what_to_do_about_every_reason() -> None:
+    """In the order of the list, with something to type or to look at."""
+    page = (Path(__file__).parents[2] / "docs" / "plugin.md").read_text()
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| `") and line.count("|") == 4]
+
+    told = {cells[1].strip(" `"): cells[3].strip() for cells in rows if not cells[1].strip().startswith("`/")}
+
+    assert list(told) == list(REASONS)
+    assert all(told.values())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
+from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,9 +18,6 @@ from vfioctl.model.address import PciAddress
 from vfioctl.plugin.attendants import attended
 from vfioctl.plugin.pages import address, keep_listening, pages
 from vfioctl.plugin.values import Item, Offer
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BOTH = (offer(GPU, "a", "-b"), offer(NIC, "x"))
 
@@ -163,3 +161,19 @@ def test_the_address_follows_the_configuration(place: Path, caplog: pytest.LogCa
 def test_an_address_is_a_host_and_a_port(listen: str, expected: tuple[str | None, int]) -> None:
     """The asterisk is every address of this machine."""
     assert address(listen) == expected
+
+
+def test_the_alerts_of_the_operators_page_ask_for_metrics_that_are_there(place: Path) -> None:
+    """A name that is misspelt never alerts."""
+    page_ = (Path(__file__).parents[2] / "docs" / "plugin.md").read_text()
+    asked = set(re.findall(r"vfioctl_plugin_(\w+)", page_))
+
+    async def run() -> None:
+        async with scene(place, *BOTH) as stage:
+            await stage.settled(gpu=(2, 1))
+            await stage.kubelet.until(lambda: stage.plugin.ready)
+            await stage.kubelet.admit(pod("p", {GPU: 1}))
+            assert asked <= {name.partition(" ")[0] for name in await metrics(stage)}
+
+    asyncio.run(run())
+    assert len(asked) == 5
