@@ -88,10 +88,17 @@ async def serving(place: Path) -> AsyncIterator[tuple[Kubelet, Process]]:
 
 
 def test_it_ends_at_once_and_empties_no_list(place: Path) -> None:
-    """SIGTERM: exit 0 within two seconds, no socket left; capacity stays for the next start."""
+    """SIGTERM: exit 0 within two seconds, no socket left; capacity stays for the next start.
+
+    Whoever has half asked something is not waited for.
+    """
 
     async def run() -> None:
         async with serving(place) as (kubelet, process):
+            assert (await asked(place, "status"))["pid"] == process.pid
+            _, stranger = await asyncio.open_unix_connection(str(place / "plugin.sock"))
+            stranger.write(b'{"version"')
+            await stranger.drain()
             code, seconds, said = await finish(process, signal.SIGTERM)
             assert code == 0, said
             assert seconds < 2
@@ -99,6 +106,7 @@ def test_it_ends_at_once_and_empties_no_list(place: Path) -> None:
             assert [len(event[2]) for event in kubelet.happened("listed", R)] == [3]
             assert sockets(kubelet.plugins) == []
             assert "Traceback" not in said
+            stranger.close()
 
     asyncio.run(run())
 

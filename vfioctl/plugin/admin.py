@@ -55,7 +55,8 @@ class Admin:
         mine = os.lstat(self._path).st_ino
         server = await asyncio.start_unix_server(self._greet, sock=listening, limit=LARGEST_REQUEST)
         try:
-            await server.serve_forever()
+            # Not serve_forever: its end waits for every conversation, the slowest included.
+            await asyncio.Event().wait()
         finally:
             server.close()
             talks = tuple(self._talks)
