@@ -25,10 +25,13 @@ _FIRST, _LAST = 1.0, 60.0
 
 def pages(plugin: Supervisor) -> Pages:
     """Return everything that is served about a plugin, by path."""
+    one_at_a_time = asyncio.Lock()
 
     async def metrics(accepted: str) -> Page:
         # Loaded when first asked for, and away from the loop, as thousands of lines take milliseconds.
-        return Page(200, *await asyncio.to_thread(_exposed, standing(plugin), plugin.counts.copy(), accepted))
+        async with one_at_a_time:
+            made = await asyncio.to_thread(_exposed, standing(plugin), plugin.counts.copy(), accepted)
+        return Page(200, *made)
 
     async def alive(_accepted: str) -> Page:
         return _probe(standing(plugin).dead)
