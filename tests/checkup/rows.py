@@ -33,9 +33,10 @@ class Row(NamedTuple):
 
 
 class Elsewhere(NamedTuple):
-    """A complaint that no recorded host can show, and why; what shows it instead."""
+    """A complaint that one recorded host cannot show, the test that shows it instead, and why there."""
 
     number: str
+    test: str
     why: str
 
 
@@ -164,6 +165,16 @@ ROWS = [
     Row("H4", "bind -n 02:00.0", 4, ("enp2s0f1", "--force net"), _split_nic),
     Row("H5", "doctor", 0, ("group 1 is viable", "0000:00:01.0 (pcieport)"), check="viable"),
     Row("H6", "bind -n 01:00.0", 4, ("nvme0n1 is mounted on /", "storage-root"), _boot_disk),
+    Row(
+        "H8",
+        "persist list",
+        0,
+        ("0000:01:00.0  vfio-pci  10de:2204  as stored",),
+        _all(
+            lambda tree: tree.vfio(GPU, 41).remove(f"/sys/kernel/iommu_groups/1/devices/{GPU}"),
+            _stored(_CARD.format("10de", "2204")),
+        ),
+    ),
     Row(
         "H9",
         "doctor",
@@ -519,18 +530,44 @@ ROWS = [
 """Rows that doctor, groups, show or a refused command answers."""
 
 ELSEWHERE = [
-    Elsewhere("H7", "two hosts are compared, not one: test_groups_that_changed below"),
-    Elsewhere("H8", "nothing to see: what is stored has no group number (tests/sysfs, persist)"),
-    Elsewhere("H18", "only a kernel ignores a zero-length write: the lab's bind and unbind"),
     Elsewhere(
-        "H21", "the hang is the kernel's; its cause, open nodes, is H20; the deadline is shown in the lab"
+        "H7",
+        "tests/checkup/test_complaints.py::test_groups_that_changed_are_told_from_a_snapshot",
+        "two hosts are compared, not one",
     ),
-    Elsewhere("H22", "amdgpu's hang needs that hardware; the deadline is shown in the lab"),
-    Elsewhere("H37", "the refusal is of the running system, not of a recording (tests/cli, exit code 6)"),
-    Elsewhere("H47", "how many interrupts a card has shows only when its driver is asked: sriov's tests"),
-    Elsewhere("H54", "the plugin's identity is the address: tests/plugin"),
+    Elsewhere(
+        "H18",
+        "tests/lab/scenarios/test_bind_round_trip.py::test_bound_and_given_back",
+        "only a kernel ignores a zero-length write: after unbind its override is read back as none",
+    ),
+    Elsewhere(
+        "H21",
+        "tests/lab/scenarios/test_bind_held.py"
+        "::test_a_holder_that_comes_in_between_is_named_and_the_tool_ends",
+        "the hang is the kernel's, and ends with its holder; the cause, open nodes, is H20",
+    ),
+    Elsewhere(
+        "H22",
+        "tests/lab/scenarios/test_bind_held.py::test_while_another_unbind_is_stuck_every_command_still_answers",
+        "amdgpu's own hang needs that hardware; any unbind that hangs is given up on in time",
+    ),
+    Elsewhere(
+        "H37",
+        "tests/lab/scenarios/test_bind_refusals.py::test_without_root_nothing_is_changed_but_a_plan_is_shown",
+        "the refusal is of the running system, not of a recording",
+    ),
+    Elsewhere(
+        "H47",
+        "tests/plan/test_sriov.py::test_every_errno_has_a_sentence",
+        "how many interrupts a card has shows only when its driver is asked; no card of QEMU's runs out",
+    ),
+    Elsewhere(
+        "H54",
+        "tests/plugin/test_resources.py::test_six_identical_cards_in_one_group_are_six_items",
+        "the plugin's identity is the address",
+    ),
 ]
-"""Rows that need a running kernel, another program, or are settled by how the tool works."""
+"""Rows that need two hosts, a running kernel or another program. Only H22's own hardware is nowhere."""
 
 
 def sample_path(name: str) -> str:

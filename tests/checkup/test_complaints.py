@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.checkup.rows import ELSEWHERE, ROWS, Row, sample_path
+from tests.checkup.rows import ELSEWHERE, ROWS, Elsewhere, Row, sample_path
 from tests.support.ready import AUDIO, ready, settle, stamped
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.in_process import Ended, Program
+
+PROJECT = Path(__file__).parents[2]
 
 
 def asked(row: Row, folder: Path, runner: Program) -> Ended:
@@ -61,6 +62,14 @@ def test_every_complaint_has_a_row() -> None:
 
     assert numbers == {f"H{number}" for number in range(1, 59)}
     assert {row.number for row in ROWS}.isdisjoint(row.number for row in ELSEWHERE)
+
+
+@pytest.mark.parametrize("row", ELSEWHERE, ids=[row.number for row in ELSEWHERE])
+def test_what_is_shown_elsewhere_is_shown_there(row: Elsewhere) -> None:
+    """The test that is named exists."""
+    file, _, name = row.test.partition("::")
+
+    assert f"\ndef {name}(" in (PROJECT / file).read_text(encoding="utf-8")
 
 
 def test_on_the_host_that_is_ready_nothing_is_wrong(tmp_path: Path, runner: Program) -> None:
