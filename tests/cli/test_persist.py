@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,7 +67,7 @@ def test_bind_verify_remove(here: Pretended, ask: Ask) -> None:
     assert removed.err.startswith("note: if it is in the initramfs as well, take it out there: rm -f ")
     assert stored_files(here) == before
     assert not os.path.exists(here.root.local("/etc/vfioctl"))
-    assert ask("persist", "list").out.startswith("no binding is stored")
+    assert ask("persist", "list").out.startswith("nothing is stored")
 
 
 def test_another_card_is_drift(here: Pretended, ask: Ask) -> None:
@@ -112,9 +113,21 @@ def test_a_file_that_cannot_be_written_is_said_beside_the_binding(here: Pretende
     ended = ask("bind", "--persist", NIC)
 
     assert ended.code == 1
-    assert "error: bound for this boot, but not stored: cannot write " in ended.err
+    assert "error: done for this boot, but not stored: cannot write " in ended.err
     assert here.kernel.bindings[NIC].driver == "vfio-pci"
     assert not os.path.exists(here.root.local("/etc/vfioctl"))
+
+
+def test_without_udev_nothing_is_bound(here: Pretended, ask: Ask) -> None:
+    """No rule would be read at boot; what can be done instead is said (exit code 5)."""
+    shutil.rmtree(here.root.local("/run/udev"))
+
+    ended = ask("bind", "--persist", NIC)
+
+    assert (ended.code, ended.out, here.kernel.writes) == (5, "", [])
+    assert "bind --persist takes udev" in ended.err
+    assert "hint: leave --persist away" in ended.err
+    assert ask("bind", NIC).code == 0
 
 
 def test_a_document_has_the_files_as_steps(here: Pretended, ask: Ask) -> None:

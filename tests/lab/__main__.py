@@ -91,7 +91,8 @@ def _run(options: argparse.Namespace) -> int:
         results.write_junit(lab.results / "junit.xml", boots)
     say("")
     say(results.matrix(boots))
-    say(f"not run: {recipe.NOT_RUN}")
+    for what in recipe.NOT_RUN:
+        say(f"not run: {what}")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     wall = time.monotonic() - started
     say(f"took {wall:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of processor time")

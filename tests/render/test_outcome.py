@@ -6,9 +6,11 @@ from tests.golden_files import FOLDER
 from tests.render.changes import GPU, IDLE, SOUND, bind_plan, done, failed_at, unbind_plan
 from tests.render.machines import workstation
 from vfioctl.model.binding import Binding
+from vfioctl.model.device import PhysicalFunction
 from vfioctl.model.situation import NodeMode
 from vfioctl.plan.outcome import DeviceState, Report, Result
-from vfioctl.plan.plan import Plan
+from vfioctl.plan.plan import Plan, Unit
+from vfioctl.plan.steps import SetVfs
 from vfioctl.render.outcome import outcome_lines, standing
 from vfioctl.render.problems import problem_findings, problem_text
 from vfioctl.render.styled import plain_text
@@ -136,6 +138,23 @@ def test_what_is_stuck_names_who_holds_it() -> None:
         ("state", SOUND),
     ]
     assert findings[1].message == "Xorg (pid 812) has /dev/dri/card0 open"
+
+
+def test_who_holds_a_virtual_function_is_named_though_its_parent_has_lost_the_link() -> None:
+    """Whose functions they were is known from before; who has one open, from afterwards (K56)."""
+    host = workstation()
+    parent = host.by_address[IDLE]._replace(sriov=PhysicalFunction(4, (GPU,)))
+    before = host._replace(devices=tuple(parent if one.address == IDLE else one for one in host.devices))
+    plan = Plan("sriov off", (IDLE,), (IDLE,), units=(Unit((), (SetVfs(IDLE, 0, 1),)),))
+    report = failed_at(plan, 0, Result.STUCK, {})
+
+    message, hint = problem_text(report, before, host)
+    findings = problem_findings(report, before, host)
+
+    assert "  a program has one of its virtual functions open" in message
+    assert "  Xorg (pid 812) has /dev/dri/card0 open" in message
+    assert "vfioctl recover" in hint
+    assert [(one.check, one.address) for one in findings] == [("stuck", IDLE), ("holder", GPU)]
 
 
 def test_an_interruption_is_called_one() -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from vfioctl.apply.lock import locked
 from vfioctl.apply.state import complain
+from vfioctl.model.persisted import FOLDER, MEDIATED, SPLITS, WANTED
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs.root import HostRoot
 from vfioctl.typed import TYPE_CHECKING
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _FILE = 0o644
 _FOLDER = 0o755
-_OWN = "/etc/vfioctl"
+_OWN = (FOLDER, SPLITS, MEDIATED, "/etc/vfioctl", WANTED.rpartition("/")[0])
 """What is removed when it is empty; the other folders are the distribution's."""
 
 
@@ -84,7 +85,7 @@ class _Files:
         self._tidy()
 
     def _tidy(self) -> None:
-        for folder in (f"{_OWN}/devices.d", _OWN):
+        for folder in _OWN:
             with suppress(OSError):
                 os.rmdir(self._root.local(folder))
 

@@ -85,12 +85,15 @@ class Drifted(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What is stored of bindings that are to survive a reboot."""
+    """What is stored that is to survive a reboot."""
 
     number: int
+    """How many bindings."""
     drifted: tuple[Drifted, ...] = ()
     doubt: str | None = None
     """Why it is not known."""
+    made: tuple[Evidence, ...] = ()
+    """The folders of what is made anew at every boot, with the names of their files."""
 
 
 class Patient(NamedTuple):

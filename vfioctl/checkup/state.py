@@ -110,16 +110,19 @@ def drift(patient: Patient) -> Iterator[Check]:
     """Judge whether what is stored still fits the hardware, and nothing at boot contradicts (H9, H57)."""
     fact, kept = patient.facts.fact(paths.STORED), patient.kept
     names = [name for name in fact.lines if name.endswith(".toml")]
-    if fact.absent or (fact.text is not None and not names):
+    none = fact.absent or (fact.text is not None and not names)
+    if none and (kept is None or not (kept.made or kept.drifted or kept.doubt)):
         seen = (Evidence(fact.file, "no stored binding"),)
-        yield Check("drift", "nothing is stored, so nothing can have drifted", None, Status.OK, seen)
-    elif fact.text is None or kept is None or kept.doubt is not None:
+        yield Check("drift", "no binding is stored, so none can have drifted", None, Status.OK, seen)
+    elif (fact.text is None and not fact.absent) or kept is None or kept.doubt is not None:
         seen = (Evidence(fact.file, fact.doubt or (kept.doubt if kept else None) or "it was not compared"),)
         title = "whether what is stored still fits is unknown"
         yield Check("drift", title, None, Status.UNKNOWN, seen, as_root(fact), "vfioctl persist verify")
     elif not kept.drifted:
-        seen = (Evidence(fact.file, " ".join(names)),)
+        seen = (*((Evidence(fact.file, " ".join(names)),) if names else ()), *kept.made)
         title = f"{kept.number} stored {'binding fits' if kept.number == 1 else 'bindings fit'} the hardware"
+        if kept.made:
+            title += ", and what is made at every boot is there"
         yield Check("drift", title, None, Status.OK, seen, None, "vfioctl persist list")
     else:
         for one in kept.drifted:

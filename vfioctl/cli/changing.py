@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from vfioctl.cli.change_params import Owner
+    from vfioctl.cli.persisting import Keep
     from vfioctl.cli.planning import Planning
     from vfioctl.cli.session import Session
     from vfioctl.model.drivers import DriverCatalog
@@ -80,10 +81,17 @@ def decision(command: str) -> Decide:
     return plan_unbind
 
 
-def change(session: Session, asked: Asked, decide: Decide, before: tuple[StepOutcome, ...] = ()) -> int:
+def change(
+    session: Session,
+    asked: Asked,
+    decide: Decide,
+    before: tuple[StepOutcome, ...] = (),
+    keeps: Keep | None = None,
+) -> int:
     """Plan, and unless it is a dry run carry out; print what came of it and return the exit code.
 
-    Steps that were done ``before``, for the devices to be there at all, are reported first.
+    Steps that were done ``before``, for the devices to be there at all, are reported first; ``keeps`` says
+    what is stored instead of the bindings.
 
     Raises:
         VfioctlError: there was no plan to begin with, or the lock was not to be had.
@@ -94,7 +102,7 @@ def change(session: Session, asked: Asked, decide: Decide, before: tuple[StepOut
 
     planning = Planning(asked, decide)
     if not asked.dry_run:
-        return _carry_out(session, planning, before)
+        return _carry_out(session, planning, before, keeps)
     from vfioctl.cli.reporting import show_dry_run
 
     with session.opened() as root:
@@ -107,13 +115,19 @@ def change(session: Session, asked: Asked, decide: Decide, before: tuple[StepOut
     return show_dry_run(session, planning.host, plan, kept)
 
 
-def _carry_out(session: Session, planning: Planning, before: tuple[StepOutcome, ...]) -> int:
+def _carry_out(
+    session: Session, planning: Planning, before: tuple[StepOutcome, ...], keeps: Keep | None
+) -> int:
     from vfioctl.apply.transaction import Settings, carry_out
     from vfioctl.cli.progress import progress
     from vfioctl.cli.reporting import Tally, show_report
     from vfioctl.sysfs.root import HostRoot
 
     asked, root = planning.asked, HostRoot()
+    if asked.persist and keeps is None:
+        from vfioctl.cli.persisting import check_may_store
+
+        check_may_store(root)
     tally = Tally(asked.command)
 
     def plan_now() -> Plan:
@@ -127,6 +141,6 @@ def _carry_out(session: Session, planning: Planning, before: tuple[StepOutcome, 
     report = report._replace(outcomes=(*before, *report.outcomes))
     if not asked.persist:
         return show_report(session, planning.host, report)
-    from vfioctl.cli.persisting import store_and_show
+    from vfioctl.cli.persisting import planned, store_and_show
 
-    return store_and_show(session, root, planning, report)
+    return store_and_show(session, root, planning, report, keeps or planned)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-from vfioctl.checkup.check import Drifted, Kept, Patient, User, Wanted
+from vfioctl.checkup.check import Drifted, Evidence, Kept, Patient, User, Wanted
 from vfioctl.checkup.examine import concerned, examine
 from vfioctl.errors import UsageError, VfioctlError
+from vfioctl.model.persisted import MEDIATED, SPLITS
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs.drivers import read_drivers
 from vfioctl.sysfs.facts import read_facts
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vfioctl.model.device import PciDevice
     from vfioctl.model.facts import Facts
     from vfioctl.model.host import Host
+    from vfioctl.model.persisted import Persisted
     from vfioctl.model.selector import Selector
     from vfioctl.sysfs.root import HostRoot
 
@@ -122,4 +124,14 @@ def _kept(root: HostRoot, host: Host) -> Kept:
             remedy = f"take it out of {conflict.foreign.file}, or: vfioctl persist remove"
             yield Drifted(conflict.address, conflict.message, remedy, conflict.foreign.file)
 
-    return Kept(len(persisted.stored), tuple(found()))
+    return Kept(len(persisted.stored), tuple(found()), made=tuple(_made(persisted)))
+
+
+def _made(persisted: Persisted) -> Iterator[Evidence]:
+    """Yield the folders of what is made at every boot."""
+    for folder, names in (
+        (SPLITS, [str(one.address) for one in persisted.splits]),
+        (MEDIATED, [one.uuid for one in persisted.mediated]),
+    ):
+        if names:
+            yield Evidence(folder, " ".join(f"{name}.toml" for name in names))

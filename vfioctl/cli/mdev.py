@@ -13,6 +13,7 @@ from vfioctl.cli.tree import COMMANDS
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vfioctl.cli.persisting import Keep
     from vfioctl.cli.session import Session
     from vfioctl.model.host import Host
     from vfioctl.model.selector import Selector
@@ -122,6 +123,11 @@ Examples:
     metavar="UUID",
     help="Its UUID; may be given several times.",
 )
+@click.option(
+    "--persist",
+    is_flag=True,
+    help="Have them made at every boot: by mdevctl where it is installed, else by vfioctl itself.",
+)
 @change_options.timeout_option
 @change_options.lock_timeout_option
 @change_options.dry_run_option
@@ -132,6 +138,7 @@ def create(
     selector: Selector,
     kind: str,
     uuids: tuple[str, ...],
+    persist: bool,
     timeout: float,
     lock_timeout: float,
     dry_run: bool,
@@ -152,9 +159,27 @@ def create(
         return plan_creation(host, request, kind, chosen)
 
     then = [f"vfioctl libvirt-xml {' '.join(f'mdev:{uuid}' for uuid in chosen)}"]
+    keeps = _keeps(session, kind, chosen, dry_run=dry_run) if persist else None
     return carry_out_apart(
-        session, "mdev create", plan, Patience(timeout, lock_timeout), dry_run=dry_run, then=then
+        session, "mdev create", plan, Patience(timeout, lock_timeout), dry_run=dry_run, then=then, keeps=keeps
     )
+
+
+def _keeps(session: Session, kind: str, uuids: tuple[str, ...], *, dry_run: bool) -> Keep:
+    """Return what says how they are stored, once it is known that this host makes them at boot."""
+    from vfioctl.apply.mdevctl import is_installed
+    from vfioctl.cli.changing import check_may_change
+    from vfioctl.cli.persisting import check_writable
+    from vfioctl.cli.restoring import check_may_restore, keep_mediated
+
+    check_may_change(session, "mdev create", dry_run=dry_run)
+    with session.opened() as root:
+        by_mdevctl = root.live and is_installed()
+        if not by_mdevctl:
+            check_may_restore(root, "mdev create")
+        if not dry_run:
+            check_writable(root)
+    return keep_mediated(kind, uuids, by_mdevctl=by_mdevctl)
 
 
 @command.command(

@@ -1,6 +1,8 @@
-"""``vfioctl persist``: bindings that survive a reboot."""
+"""``vfioctl persist``: bindings, virtual functions and mediated devices that survive a reboot."""
 
 from __future__ import annotations
+
+import re
 
 import click
 
@@ -10,7 +12,7 @@ from vfioctl.cli.options import pass_session
 from vfioctl.cli.params import Argument, Value
 from vfioctl.cli.session import Session
 from vfioctl.cli.tree import COMMANDS
-from vfioctl.errors import DriftError, NotFoundError, UsageError
+from vfioctl.errors import DriftError, UsageError
 from vfioctl.model.address import PciAddress
 from vfioctl.typed import TYPE_CHECKING
 
@@ -21,17 +23,22 @@ if TYPE_CHECKING:
     from vfioctl.plan.persist import FileChange
     from vfioctl.sysfs.root import HostRoot
 
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 class StoredType(Value):
-    """The address of a stored device, which need not be there any more."""
+    """The address of a stored device, or the UUID of a mediated one, which need not be there any more."""
 
     name = "address"
 
     def convert(
         self, value: str | PciAddress, _param: click.Parameter | None, _ctx: click.Context | None
-    ) -> PciAddress:
-        """Read an address; the UsageError it raises passes through to the boundary."""
-        return PciAddress.parse(value) if isinstance(value, str) else value
+    ) -> str | PciAddress:
+        """Read an address or a UUID; the UsageError it raises passes through to the boundary."""
+        if not isinstance(value, str):
+            return value
+        uuid = value.removeprefix("mdev:").lower()
+        return uuid if _UUID.fullmatch(uuid) else PciAddress.parse(value)
 
     def shell_complete(
         self, ctx: click.Context, _param: click.Parameter, incomplete: str
@@ -45,18 +52,21 @@ class StoredType(Value):
         session = ctx.find_object(Session) or Session()
         try:
             with session.opened() as root:
-                stored = read_persisted(root).stored
+                persisted = read_persisted(root)
         except VfioctlError:
             return []
-        found = [
-            (spelling, one)
-            for one in stored
-            for spelling in (str(one.address), str(one.address).removeprefix("0000:"))
-            if spelling.startswith(incomplete)
-        ]
+        meanings = {
+            **{str(one.address): f"{one.number} virtual functions" for one in persisted.splits},
+            **{one.uuid: f"{one.type_id} of {one.address}" for one in persisted.mediated},
+            **{str(one.address): f"to {one.driver}" for one in persisted.stored},
+        }
         # One spelling of each: the one that was begun, or the full one.
-        chosen = {one.address: (spelling, one) for spelling, one in reversed(found)}
-        return [CompletionItem(spelling, help=f"to {one.driver}") for spelling, one in chosen.values()]
+        chosen = {}
+        for name, meaning in meanings.items():
+            for spelling in (name.removeprefix("0000:"), name):
+                if spelling.startswith(incomplete):
+                    chosen[name] = CompletionItem(spelling, help=meaning)
+        return list(chosen.values())
 
 
 @click.group(
@@ -65,8 +75,9 @@ class StoredType(Value):
     context_settings=HELP_NAMES,
     short_help=COMMANDS["persist"][1],
     subcommand_metavar="COMMAND [ARGS]...",
-    help="""Look after the bindings that survive a reboot. 'vfioctl bind --persist' stores one: the device by
-its address, its ids and its way through the bridges, so that no other card is taken for it.""",
+    help="""Look after what survives a reboot. 'vfioctl bind --persist' stores a binding: the device by its
+address, its ids and its way through the bridges, so that no other card is taken for it. 'vfioctl sriov set
+--persist' and 'vfioctl mdev create --persist' store what has to be made anew at every boot.""",
     epilog="""\b
 Examples:
   vfioctl bind --persist 65:00.0      store a binding
@@ -75,15 +86,16 @@ Examples:
 """,
 )
 def command() -> None:
-    """Look after stored bindings."""
+    """Look after what is stored."""
 
 
 @command.command(
     "list",
     cls=Command,
     context_settings=HELP_NAMES,
-    short_help="List the bindings that are stored, and what else decides at boot.",
-    help="""List the stored bindings and how they stand, and everything else that decides at boot who gets a
+    short_help="List what is stored, and what else decides at boot.",
+    help="""List the stored bindings, the virtual functions and mediated devices that are made at boot, how
+they stand, and everything else that decides at boot who gets a
 device: driverctl, ids in modprobe.d and on the kernel's command line, other udev rules. Where one of these is
 at odds with what is stored, it says so.
 
@@ -97,7 +109,7 @@ Examples:
 )
 @pass_session
 def list_command(session: Session) -> int:
-    """List stored bindings."""
+    """List what is stored."""
     return _show(session, verify=False)
 
 
@@ -105,9 +117,10 @@ def list_command(session: Session) -> int:
     "verify",
     cls=Command,
     context_settings=HELP_NAMES,
-    short_help="Hold the stored bindings against the hardware; exit code 10 if they do not fit.",
-    help="""Hold the stored bindings against the hardware: addresses that have changed, other cards, cards
-that have changed places, devices that are on another driver, generated files that are missing or were edited.
+    short_help="Hold what is stored against the hardware; exit code 10 if it does not fit.",
+    help="""Hold what is stored against the hardware: addresses that have changed, other cards, cards that
+have changed places, devices that are on another driver, virtual functions and mediated devices that are not
+there, generated files that are missing or were edited.
 Exits with 0 if everything fits and with 10 if not.""",
     epilog="""\b
 Examples:
@@ -117,7 +130,7 @@ Examples:
 )
 @pass_session
 def verify(session: Session) -> int:
-    """Verify stored bindings."""
+    """Verify what is stored."""
     return _show(session, verify=True)
 
 
@@ -138,6 +151,7 @@ def _show(session: Session, *, verify: bool) -> int:
         return code
     width = session.width
     session.print_lines(render.stored_lines(host, persisted, drifts, session.names(), width=width))
+    session.print_lines(render.made_lines(persisted, drifts, width=width))
     session.print_lines(render.drift_lines(drifts, width=width))
     session.print_lines(render.around_lines(persisted, conflicts, width=width))
     session.print_lines(render.instruction_lines(steps, width=width))
@@ -148,10 +162,10 @@ def _show(session: Session, *, verify: bool) -> int:
     "remove",
     cls=Command,
     context_settings=HELP_NAMES,
-    short_help="Forget stored bindings: from the next boot on, the kernel decides again.",
-    help="""Forget stored bindings. With the last of them go the udev rules, the list of modules and the
-folder: nothing is left. The devices stay where they are until the next boot; 'vfioctl unbind' gives them back
-now.""",
+    short_help="Forget what is stored: from the next boot on, the kernel decides again.",
+    help="""Forget what is stored of devices. With the last binding go the udev rules and the list of modules,
+with the last of what is made at boot its unit, and then the folder: nothing is left. The devices stay as they
+are until the next boot; 'vfioctl unbind', 'vfioctl sriov off' and 'vfioctl mdev remove' act now.""",
     epilog="""\b
 Examples:
   vfioctl persist remove -n 65:00.0   which files would change
@@ -160,22 +174,22 @@ Examples:
 """,
 )
 @click.argument(
-    "addresses",
+    "names",
     nargs=-1,
     type=StoredType(),
-    metavar="[ADDRESS]...",
+    metavar="[NAME]...",
     cls=Argument,
-    help="Which stored devices, as 'persist list' shows them; they need not be there.",
+    help="Which ones: addresses and UUIDs as 'persist list' shows them; they need not be there.",
 )
-@click.option("--all", "every", is_flag=True, help="Forget every stored binding.")
+@click.option("--all", "every", is_flag=True, help="Forget everything that is stored.")
 @change_options.lock_timeout_option
 @change_options.dry_run_option
 @pass_session
 def remove(
-    session: Session, *, addresses: tuple[PciAddress, ...], every: bool, lock_timeout: float, dry_run: bool
+    session: Session, *, names: tuple[str | PciAddress, ...], every: bool, lock_timeout: float, dry_run: bool
 ) -> int:
-    """Forget stored bindings."""
-    if every == bool(addresses):
+    """Forget what is stored."""
+    if every == bool(names):
         raise UsageError(
             "name what is to be forgotten, or all of it",
             hint="see what is stored: vfioctl persist list; then ADDRESS... or --all",
@@ -183,40 +197,34 @@ def remove(
     changing.check_may_change(session, "persist remove", dry_run=dry_run)
     if dry_run:
         with session.opened() as root:
-            persisted, changes = _forgetting(root, addresses, every=every)
+            persisted, changes = _forgetting(root, names, every=every)
     else:
-        persisted, changes = _forget(addresses, every=every, lock_timeout=lock_timeout)
+        persisted, changes = _forget(names, every=every, lock_timeout=lock_timeout)
     _say_removed(session, persisted, changes, dry_run=dry_run)
     return 0
 
 
 def _forgetting(
-    root: HostRoot, addresses: tuple[PciAddress, ...], *, every: bool
+    root: HostRoot, names: tuple[str | PciAddress, ...], *, every: bool
 ) -> tuple[Persisted, tuple[FileChange, ...]]:
-    from vfioctl.plan.persist import file_changes, stored_without
+    from vfioctl.plan.forgetting import forget
     from vfioctl.sysfs.persisted import read_persisted
 
     persisted = read_persisted(root)
-    known = {one.address for one in persisted.stored}
-    strange = [address for address in addresses if address not in known]
-    if strange:
-        raise NotFoundError(
-            f"nothing is stored of {' '.join(map(str, strange))}", hint="see what is: vfioctl persist list"
-        )
-    return persisted, file_changes(persisted, stored_without(persisted, known if every else addresses))
+    return persisted, forget(persisted, None if every else names)
 
 
 def _forget(
-    addresses: tuple[PciAddress, ...], *, every: bool, lock_timeout: float
+    names: tuple[str | PciAddress, ...], *, every: bool, lock_timeout: float
 ) -> tuple[Persisted, tuple[FileChange, ...]]:
     from vfioctl.apply.files import change_files
     from vfioctl.apply.transaction import STATE, Settings
     from vfioctl.sysfs.root import HostRoot
 
     root = HostRoot()
-    persisted = _forgetting(root, addresses, every=every)[0]
+    persisted = _forgetting(root, names, every=every)[0]
     changed = change_files(
-        lambda: _forgetting(root, addresses, every=every)[1],
+        lambda: _forgetting(root, names, every=every)[1],
         Settings(lock_timeout=lock_timeout, state=STATE),
         root,
     )
@@ -239,3 +247,29 @@ def _say_removed(
     if len(early(left)) < len(early(persisted.stored)):
         commands = "; or ".join(after_removal(left, persisted.initramfs))
         session.note(f"if it is in the initramfs as well, take it out there: {commands}")
+
+
+@command.command(
+    "apply",
+    cls=Command,
+    context_settings=HELP_NAMES,
+    short_help="Make the stored virtual functions and mediated devices that are not there.",
+    help="""Make the virtual functions and mediated devices that are stored and not there. This is what the
+generated unit does at boot, once udev has loaded the drivers; each is made by itself, and none of another
+card than the one that was stored. The exit code is the worst one.""",
+    epilog="""\b
+Examples:
+  vfioctl persist apply -n            what would be made
+  vfioctl persist apply
+""",
+)
+@change_options.timeout_option
+@change_options.lock_timeout_option
+@change_options.dry_run_option
+@pass_session
+def apply_command(session: Session, *, timeout: float, lock_timeout: float, dry_run: bool) -> int:
+    """Make what is stored."""
+    from vfioctl.cli.apart import Patience
+    from vfioctl.cli.restoring import apply
+
+    return apply(session, Patience(timeout, lock_timeout), dry_run=dry_run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from vfioctl.cli.changing import check_may_change
 from vfioctl.model.device import PhysicalFunction
@@ -13,6 +14,7 @@ from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfioctl.cli.changing import Asked
+    from vfioctl.cli.persisting import Keep
     from vfioctl.cli.session import Session
     from vfioctl.model.address import PciAddress
     from vfioctl.model.host import Host
@@ -28,14 +30,27 @@ def split(session: Session, asked: Asked, number: int, *, bind: bool) -> int:
     """
     check_may_change(session, asked.command, dry_run=asked.dry_run)
     planning = _Planning(asked, number)
+    keeps = _keeps(session, asked, number, bind=bind) if asked.persist else None
     if asked.dry_run:
-        return _show_dry_run(session, planning, binds=bind)
+        return _show_dry_run(session, planning, keeps, binds=bind)
     report = _carry_out(session, planning)
     if report.result in {Result.DONE, Result.ALREADY}:
-        return _show_done(session, planning, report, bind=bind)
+        return _show_done(session, planning, report, keeps, bind=bind)
     from vfioctl.cli.reporting import show_failure
 
     return show_failure(session, planning.host, report)
+
+
+def _keeps(session: Session, asked: Asked, number: int, *, bind: bool) -> Keep:
+    """Return what says what is stored, once it is known that this host makes it at boot."""
+    from vfioctl.cli.persisting import check_writable
+    from vfioctl.cli.restoring import check_may_restore, keep_splits
+
+    with session.opened() as root:
+        check_may_restore(root, asked.command)
+        if not asked.dry_run:
+            check_writable(root)
+    return keep_splits(number, bind=bind)
 
 
 class _Planning:
@@ -69,22 +84,13 @@ def _virtual_functions(host: Host, devices: tuple[PciAddress, ...]) -> tuple[Pci
     return tuple(vf for one in found if isinstance(one, PhysicalFunction) for vf in one.virtual_functions)
 
 
-def _show_dry_run(session: Session, planning: _Planning, *, binds: bool) -> int:
-    from vfioctl.cli.reporting import planned, show_refusal
+def _show_dry_run(session: Session, planning: _Planning, keeps: Keep | None, *, binds: bool) -> int:
+    from vfioctl.cli.apart import show_plan
 
     with session.opened() as root:
         plan = planning.plan(root)
-    report = planned(plan)
-    if session.form == "json":
-        from vfioctl.render.plan_document import plan_document
-
-        session.print_document(plan_document(report, dry_run=True))
-        show_refusal(report)
-    else:
-        from vfioctl.render.sriov import sriov_plan_lines
-
-        session.print_lines(sriov_plan_lines(plan, binds=binds, width=session.width))
-    return report.exit_code
+        kept = keeps(root, planning.host, plan) if keeps and not plan.refusals else None
+    return show_plan(session, plan, kept, binds=binds)
 
 
 def _carry_out(session: Session, planning: _Planning) -> Report:
@@ -106,8 +112,12 @@ def _carry_out(session: Session, planning: _Planning) -> Report:
         return carry_out(plan_now, settings, observe=tally.count)
 
 
-def _show_done(session: Session, planning: _Planning, report: Report, *, bind: bool) -> int:
+def _show_done(
+    session: Session, planning: _Planning, report: Report, keeps: Keep | None, *, bind: bool
+) -> int:
+    from vfioctl.cli.apart import show_stored
     from vfioctl.cli.reporting import mention
+    from vfioctl.sysfs.root import HostRoot
 
     mention(session, report.plan)
     if bind:
@@ -119,14 +129,19 @@ def _show_done(session: Session, planning: _Planning, report: Report, *, bind: b
 
         chosen = tuple(Selector.parse(f"vfs-of:{address}") for address in report.plan.asked)
         asked = planning.asked._replace(command="bind", selectors=chosen, every=True)
-        return change(session, asked, plan_bind, before=report.outcomes)
-    if session.form == "json":
-        from vfioctl.render.plan_document import plan_document
+        return change(session, asked, plan_bind, before=report.outcomes, keeps=_of(keeps, report.plan))
+    return show_stored(
+        session,
+        report,
+        partial(_show_devices, session, report),
+        None if keeps is None else partial(keeps, HostRoot(), planning.host, report.plan),
+        planning.asked.lock_timeout,
+    )
 
-        session.print_document(plan_document(report, dry_run=False))
-        return report.exit_code
-    _show_devices(session, report)
-    return report.exit_code
+
+def _of(keeps: Keep | None, split: Plan) -> Keep | None:
+    """Store what was split, where what is bound then is asked about."""
+    return None if keeps is None else lambda root, host, _bound: keeps(root, host, split)
 
 
 def _show_devices(session: Session, report: Report) -> None:

@@ -84,12 +84,16 @@ def list_command(session: Session, selectors: tuple[Selector, ...]) -> None:
 setting is as it was before); --bind gives them to vfio-pci or to the variant made for them.
 
 A device that has some already, but another number, loses those first: only if nobody has one open, and the
-host uses none. Fewer than asked for is a failure and is rolled back.""",
+host uses none. Fewer than asked for is a failure and is rolled back.
+
+--persist stores it: a unit of systemd makes them at every boot, before libvirt, the kubelet and the network
+start. 'vfioctl persist remove' forgets it.""",
     epilog="""\b
 Examples:
   vfioctl sriov set -n 65:00.0 4       what would be written, and what speaks against it
   vfioctl sriov set 65:00.0 4
   vfioctl sriov set --bind net:enp1s0 8
+  vfioctl sriov set --bind --persist 65:00.0 4
 """,
 )
 @click.argument(
@@ -107,6 +111,11 @@ Examples:
     help="How many virtual functions.",
 )
 @click.option("--bind", is_flag=True, help="Give them to vfio-pci, or to the variant driver made for them.")
+@click.option(
+    "--persist",
+    is_flag=True,
+    help="Store it in /etc, so that they are made at every boot: of this card at this address only.",
+)
 @change_options.force_option
 @change_options.timeout_option
 @change_options.lock_timeout_option
@@ -118,6 +127,7 @@ def set_command(
     selector: Selector,
     number: int,
     bind: bool,
+    persist: bool,
     force: tuple[str, ...],
     timeout: float,
     lock_timeout: float,
@@ -127,7 +137,7 @@ def set_command(
     from vfioctl.cli.splitting import split
 
     asked = _asked("sriov set", (selector,), force, (timeout, lock_timeout), dry_run=dry_run)
-    return split(session, asked, number, bind=bind)
+    return split(session, asked._replace(persist=persist), number, bind=bind)
 
 
 @command.command(

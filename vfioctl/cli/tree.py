@@ -24,7 +24,7 @@ COMMANDS = {
     "unbind": ("vfioctl.cli.unbind", "Give devices back to the driver they came from."),
     "sriov": ("vfioctl.cli.sriov", "Make virtual functions of a device, and remove them."),
     "mdev": ("vfioctl.cli.mdev", "Make mediated devices, and remove them."),
-    "persist": ("vfioctl.cli.persist", "List, verify and remove the bindings that survive a reboot."),
+    "persist": ("vfioctl.cli.persist", "List, verify, make and remove what survives a reboot."),
     "recover": ("vfioctl.cli.recover", "Undo or finish what a crash left half done."),
     "libvirt-xml": (
         "vfioctl.cli.libvirt_xml",

@@ -1,4 +1,4 @@
-"""Bindings that are to survive a reboot: what vfioctl keeps of each, and what else decides at boot."""
+"""What is to survive a reboot, as vfioctl keeps it, and what else decides at boot."""
 
 from __future__ import annotations
 
@@ -17,6 +17,18 @@ RULES = "/etc/udev/rules.d/40-vfioctl.rules"
 
 MODULES = "/etc/modules-load.d/vfioctl.conf"
 """The generated list of modules that are loaded at boot."""
+
+SPLITS = "/etc/vfioctl/sriov.d"
+"""One file for each device that is to have virtual functions."""
+
+MEDIATED = "/etc/vfioctl/mdevs.d"
+"""One file for each mediated device that is to be made."""
+
+UNIT = "/etc/systemd/system/vfioctl-restore.service"
+"""The generated unit that makes them at boot."""
+
+WANTED = "/etc/systemd/system/multi-user.target.d/vfioctl-restore.conf"
+"""What has systemd start the unit; a file of text, where enabling it would be a link."""
 
 
 class Card(NamedTuple):
@@ -55,11 +67,34 @@ class Stored(NamedTuple):
     """The way through the bridges, such as ``0000:00/01.0/00.0``; unlike bus numbers it stays the same."""
 
 
+class Split(NamedTuple):
+    """Virtual functions that are to be made at every boot."""
+
+    address: PciAddress
+    number: int
+    bind: bool
+    """Whether they are to be on vfio-pci, or on the variant made for them."""
+    card: Card
+    place: str | None
+
+
+class Mediated(NamedTuple):
+    """A mediated device that is to be made at every boot."""
+
+    uuid: str
+    address: PciAddress
+    """Its parent."""
+    type_id: str
+    card: Card
+    """The parent's."""
+    place: str | None
+
+
 class Foreign(NamedTuple):
     """Something that is not vfioctl's and decides at boot who gets a device."""
 
     mechanism: str
-    """``driverctl``, ``modprobe.d``, ``cmdline`` or ``udev``."""
+    """``driverctl``, ``mdevctl``, ``modprobe.d``, ``cmdline`` or ``udev``."""
     file: str
     text: str
     """The line as it stands there."""
@@ -83,3 +118,12 @@ class Persisted(NamedTuple):
     """The programs that make this host's initramfs, as far as they are installed."""
     unread: tuple[str, ...] = ()
     """Files that are there and could not be read: what they say is unknown."""
+    splits: tuple[Split, ...] = ()
+    mediated: tuple[Mediated, ...] = ()
+    unit: str | None = None
+    wanted: str | None = None
+
+    @property
+    def made(self) -> tuple[Split | Mediated, ...]:
+        """What is made at every boot: parents are split before anything is made of their parts."""
+        return (*self.splits, *self.mediated)

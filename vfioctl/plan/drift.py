@@ -6,6 +6,7 @@ from vfioctl.model.persisted import MODULES, RULES, card_of
 from vfioctl.model.value import NamedTuple
 from vfioctl.plan.initramfs import early
 from vfioctl.plan.persist import modules_of, modules_text, place_of, rules_text
+from vfioctl.plan.unmade import Drift, find_unmade
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,17 +16,6 @@ if TYPE_CHECKING:
     from vfioctl.model.device import PciDevice
     from vfioctl.model.host import Host
     from vfioctl.model.persisted import Foreign, Persisted, Stored
-
-
-class Drift(NamedTuple):
-    """One way in which what is stored does not fit any more."""
-
-    address: PciAddress | None
-    """The stored address; None: it is about a generated file."""
-    kind: str
-    """``gone``, ``renumbered``, ``swapped``, ``ids``, ``moved``, ``driver`` or ``files``."""
-    message: str
-    hint: str
 
 
 class Conflict(NamedTuple):
@@ -39,7 +29,7 @@ class Conflict(NamedTuple):
 def find_drift(host: Host, persisted: Persisted) -> tuple[Drift, ...]:
     """Return everything that does not fit: the hardware, the drivers, the generated files."""
     found = [drift for one in persisted.stored for drift in _of_device(host, persisted, one)]
-    return (*found, *_of_files(persisted))
+    return (*found, *_of_files(persisted), *find_unmade(host, persisted))
 
 
 def _of_device(host: Host, persisted: Persisted, stored: Stored) -> Iterator[Drift]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vfioctl.model.host import Host
     from vfioctl.model.persisted import Persisted
     from vfioctl.plan.initramfs import Instruction
+    from vfioctl.plan.mdevctl import Definition
     from vfioctl.plan.persist import FileChange
     from vfioctl.plan.plan import Plan
 
@@ -29,6 +30,8 @@ class Kept(NamedTuple):
     """What the administrator has to do, for devices that a driver in the initramfs would take."""
     remarks: tuple[str, ...]
     """What will not be as it is now, or not for sure."""
+    defines: tuple[Definition, ...] = ()
+    """What is told to mdevctl instead."""
 
 
 def keep(host: Host, persisted: Persisted, plan: Plan) -> Kept:

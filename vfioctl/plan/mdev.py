@@ -36,7 +36,7 @@ def plan_creation(host: Host, request: Request, wanted: str, uuids: Sequence[str
     if not parent.mdev_types:
         text, hint = _without_types(host, parent)
         return _plan("create", parent, (), (refuse("host-cannot", parent, text, hint),))
-    kind = _type_of(parent, wanted)
+    kind = kind_of(parent, wanted)
     known = {one.uuid: one for one in host.mdevs}
     new = [uuid for uuid in dict.fromkeys(uuids) if not _is_it(known.get(uuid), parent, kind)]
     findings = [
@@ -84,7 +84,13 @@ def _is_it(found: MdevInstance | None, parent: PciDevice, kind: MdevType) -> boo
     return found is not None and (found.parent, found.type_id) == (parent.address, kind.id)
 
 
-def _type_of(parent: PciDevice, wanted: str) -> MdevType:
+def kind_of(parent: PciDevice, wanted: str) -> MdevType:
+    """Return the type of mediated devices that is meant, by its id or its name.
+
+    Raises:
+        NotFoundError: the parent has no such type.
+
+    """
     for kind in parent.mdev_types:
         if wanted in {kind.id, kind.name}:
             return kind

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vfioctl.model.address import PciAddress
     from vfioctl.model.device import PciDevice
     from vfioctl.model.host import Host
-    from vfioctl.model.persisted import Persisted
+    from vfioctl.model.persisted import Card, Persisted
 
 _HEAD = "# Written by vfioctl bind --persist; changed by vfioctl persist remove, not by hand.\n"
 _TYPE1 = "vfio_iommu_type1"
@@ -89,11 +89,22 @@ def device_text(stored: Stored) -> str:
     values = {
         "address": str(stored.address),
         "driver": stored.driver,
-        **dict(zip(_PARAMETERS, (_hex(number) for number in stored.card), strict=True)),
+        **card_values(stored.card),
         "class": f"{stored.class_code:06x}",
         "place": stored.place,
     }
-    return _HEAD + "".join(f"{key} = {_quoted(value)}\n" for key, value in values.items() if value)
+    return _HEAD + toml_text(values)
+
+
+def card_values(card: Card) -> dict[str, str | None]:
+    """Return what a file says of a card."""
+    return dict(zip(_PARAMETERS, (_hex(number) for number in card), strict=True))
+
+
+def toml_text(values: Mapping[str, str | int | None]) -> str:
+    """Return lines of TOML; what is not known has none."""
+    known = {key: value for key, value in values.items() if value is not None}
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in known.items())
 
 
 def rules_text(wanted: Iterable[Stored]) -> str | None:
@@ -141,6 +152,11 @@ def modules_of(wanted: Iterable[Stored]) -> tuple[str, ...]:
 
 def _hex(number: int | None) -> str | None:
     return None if number is None else f"{number:04x}"
+
+
+def _toml(value: str | int) -> str:
+    # A truth value is a number to Python, and a word to TOML.
+    return _quoted(value) if isinstance(value, str) else str(value).lower()
 
 
 def _quoted(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vfioctl.model.persisted import card_of
+from vfioctl.model.persisted import Split, card_of
 from vfioctl.render.columns import Column, lay_out
 from vfioctl.render.device_text import NONE, Namer
 from vfioctl.render.document import document
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from vfioctl.model.host import Host
-    from vfioctl.model.persisted import Foreign, Persisted, Stored
-    from vfioctl.plan.drift import Conflict, Drift
+    from vfioctl.model.persisted import Card, Foreign, Mediated, Persisted, Stored
+    from vfioctl.plan.drift import Conflict
     from vfioctl.plan.initramfs import Instruction
     from vfioctl.plan.keeping import Kept
     from vfioctl.plan.persist import FileChange
+    from vfioctl.plan.unmade import Drift
     from vfioctl.render.document import Document
     from vfioctl.render.styled import Line, Piece
     from vfioctl.sysfs.names import Names
@@ -37,7 +38,8 @@ def stored_lines(
 ) -> Iterator[Line]:
     """Yield the stored bindings, each with how it stands."""
     if not persisted.stored:
-        yield [("no binding is stored", ""), (": vfioctl bind --persist stores one", "faint")]
+        if not persisted.made:
+            yield [("nothing is stored", ""), (": vfioctl bind --persist stores a binding", "faint")]
         return
     namer = Namer(names)
     rows = [_row(host, one, drifts, namer) for one in persisted.stored]
@@ -56,6 +58,18 @@ def _row(host: Host, stored: Stored, drifts: Sequence[Drift], namer: Namer) -> l
         (", ".join(kinds), "bad") if kinds else ("as stored", "good"),
         (namer.name(device) if device is not None and fits else NONE, "faint"),
     ]
+
+
+def made_lines(persisted: Persisted, drifts: Sequence[Drift], *, width: int | None) -> Iterator[Line]:
+    """Yield what is made at every boot, each with how it stands."""
+    for one in persisted.made:
+        kinds = dict.fromkeys(drift.kind for drift in drifts if drift.address == one.address)
+        if isinstance(one, Split):
+            text = f"{one.address}: {one.number} virtual functions{', on a vfio driver' if one.bind else ''}"
+        else:
+            text = f"{one.uuid}: {visible(one.type_id)} of {one.address}"
+        text += f" [{', '.join(kinds) if kinds else 'as stored'}]"
+        yield from field("made", [text], width=width, indent=0, style="bad" if kinds else "good")
 
 
 def drift_lines(drifts: Iterable[Drift], *, width: int | None) -> Iterator[Line]:
@@ -101,11 +115,15 @@ def change_lines(changes: Iterable[FileChange], *, planned: bool, width: int | N
 
 def kept_lines(kept: Kept, *, planned: bool, width: int | None) -> Iterator[Line]:
     """Yield what ``bind --persist`` stores, and what is left to do by hand."""
-    if not kept.changes:
+    if not (kept.changes or kept.defines):
         # What is to be done by hand was said when it was stored; persist list says it again.
         yield from field("stored", ["already"], width=width, indent=0)
         return
     yield from change_lines(kept.changes, planned=planned, width=width)
+    for one in kept.defines:
+        # Never wrapped: it is there to be copied.
+        word = "run" if planned else "stored"
+        yield from field(word, [" ".join(one.command)], width=None, indent=0, style="command")
     yield from instruction_lines(kept.instructions, width=width)
 
 
@@ -120,6 +138,8 @@ def persist_document(
     return document(
         "persist",
         devices=[_device(one) for one in persisted.stored],
+        sriov=[_split(one) for one in persisted.splits],
+        mdevs=[_mediated(one) for one in persisted.mediated],
         drift=[
             {
                 "address": None if one.address is None else str(one.address),
@@ -148,14 +168,25 @@ def persist_document(
     )
 
 
+def _ids(card: Card) -> Document:
+    return {name: None if number is None else f"{number:04x}" for name, number in card._asdict().items()}
+
+
+def _split(split: Split) -> Document:
+    own = {"address": str(split.address), "number": split.number, "bind": split.bind}
+    return {**own, **_ids(split.card), "place": split.place}
+
+
+def _mediated(one: Mediated) -> Document:
+    own = {"uuid": one.uuid, "parent": str(one.address), "type": one.type_id}
+    return {**own, **_ids(one.card), "place": one.place}
+
+
 def _device(stored: Stored) -> Document:
-    ids = {
-        name: None if number is None else f"{number:04x}" for name, number in stored.card._asdict().items()
-    }
     return {
         "address": str(stored.address),
         "driver": stored.driver,
-        **ids,
+        **_ids(stored.card),
         "class_code": f"{stored.class_code:06x}",
         "place": stored.place,
     }

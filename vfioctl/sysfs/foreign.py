@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _DRIVERCTL = "/etc/driverctl.d"
+_MDEVCTL = "/etc/mdevctl.d"
 _MODPROBE = ("/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d")
 _UDEV = ("/etc/udev/rules.d", "/run/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d")
 
@@ -40,7 +41,7 @@ class Reads(Protocol):
 
 def read_foreign(read: Reads) -> tuple[Foreign, ...]:
     """Return the other mechanisms in use, in the order in which they act least early: files, then rules."""
-    return (*_driverctl(read), *_modprobe(read), *_command_line(read), *_udev(read))
+    return (*_driverctl(read), *_mdevctl(read), *_modprobe(read), *_command_line(read), *_udev(read))
 
 
 def _driverctl(read: Reads) -> Iterator[Foreign]:
@@ -51,6 +52,14 @@ def _driverctl(read: Reads) -> Iterator[Foreign]:
         driver = (read.text(path) or "").strip() if address is not None else ""
         if driver:
             yield Foreign("driverctl", path, driver, driver, address)
+
+
+def _mdevctl(read: Reads) -> Iterator[Foreign]:
+    for parent in read.names(_MDEVCTL):
+        address = PciAddress.from_name(parent)
+        for uuid in read.names(f"{_MDEVCTL}/{parent}") if address is not None else ():
+            path = f"{_MDEVCTL}/{parent}/{uuid}"
+            yield Foreign("mdevctl", path, " ".join((read.text(path) or "").split()), address=address)
 
 
 def _modprobe(read: Reads) -> Iterator[Foreign]:

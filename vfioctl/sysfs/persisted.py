@@ -1,18 +1,34 @@
-"""Read which bindings are to survive a reboot, as vfioctl and others have written it."""
+"""Read what is to survive a reboot, as vfioctl and others have written it."""
 
 from __future__ import annotations
 
 from vfioctl.errors import UsageError
 from vfioctl.model.address import PciAddress
-from vfioctl.model.persisted import FOLDER, MODULES, RULES, Card, Persisted, Stored
+from vfioctl.model.persisted import (
+    FOLDER,
+    MEDIATED,
+    MODULES,
+    RULES,
+    SPLITS,
+    UNIT,
+    WANTED,
+    Card,
+    Mediated,
+    Persisted,
+    Split,
+    Stored,
+)
 from vfioctl.sysfs.attribute import Files
 from vfioctl.sysfs.foreign import read_foreign
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable, Iterator
+    from typing import Any, TypeVar
 
     from vfioctl.sysfs.root import HostRoot
+
+    Kind = TypeVar("Kind", bound="Stored | Split | Mediated")
 
 _SUFFIX = ".toml"
 _INITRAMFS = {
@@ -31,13 +47,12 @@ def read_persisted(root: HostRoot, *, files: Files | None = None) -> Persisted:
 
     """
     read = Reading(files or Files(root))
-    stored = [
-        _stored(f"{FOLDER}/{name}", text)
-        for name in read.names(FOLDER)
-        if name.endswith(_SUFFIX) and (text := read.text(f"{FOLDER}/{name}")) is not None
-    ]
     return Persisted(
-        stored=tuple(sorted(stored, key=lambda one: one.address)),
+        stored=tuple(sorted(_all(read, FOLDER, _decode), key=lambda one: one.address)),
+        splits=tuple(sorted(_all(read, SPLITS, _decode_split), key=lambda one: one.address)),
+        mediated=tuple(_all(read, MEDIATED, _decode_mediated)),
+        unit=read.text(UNIT),
+        wanted=read.text(WANTED),
         rules=read.text(RULES),
         modules=read.text(MODULES),
         foreign=read_foreign(read),
@@ -75,32 +90,63 @@ class Reading:
             return []
 
 
-def _stored(path: str, text: str) -> Stored:
+def _all(read: Reading, folder: str, decode: Callable[[dict[str, Any]], Kind]) -> Iterator[Kind]:
+    """Yield what the files of a folder say."""
+    for name in read.names(folder):
+        path = f"{folder}/{name}"
+        if name.endswith(_SUFFIX) and (text := read.text(path)) is not None:
+            yield _stored(path, text, decode)
+
+
+def _stored(path: str, text: str, decode: Callable[[dict[str, Any]], Kind]) -> Kind:
     import tomllib
 
     try:
-        stored = _decode(tomllib.loads(text))
-        if path != f"{FOLDER}/{stored.address}{_SUFFIX}":
-            raise ValueError(f"it is about {stored.address}")  # noqa: TRY301 - one complaint for all
+        stored = decode(tomllib.loads(text))
+        about = stored.uuid if isinstance(stored, Mediated) else stored.address
+        if path.rpartition("/")[2] != f"{about}{_SUFFIX}":
+            raise ValueError(f"it is about {about}")  # noqa: TRY301 - one complaint for all
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"{path} is damaged: {error}", hint=f"remove it (rm {path}), then bind the device with --persist"
+            f"{path} is damaged: {error}", hint=f"remove it (rm {path}), then store it anew with --persist"
         ) from error
     return stored
 
 
 def _decode(document: dict[str, Any]) -> Stored:
-    address = PciAddress.from_name(document["address"])
-    if address is None:
-        raise ValueError(f"{document['address']!r} is no PCI address")
-    driver, place = document["driver"], document.get("place")
+    driver = document["driver"]
     # It goes into a line of udev's, so it may not end that line.
     if not (isinstance(driver, str) and driver.isprintable() and '"' not in driver and driver):
         raise ValueError(f"{driver!r} is no driver")
+    address, card = _address(document["address"]), _card(document)
+    return Stored(address, driver, card, int(document["class"], 16), document.get("place"))
+
+
+def _decode_split(document: dict[str, Any]) -> Split:
+    number, bind = document["number"], document["bind"]
+    if not (isinstance(bind, bool) and type(number) is int and 0 < number < 1 << 16):
+        raise ValueError(f"{number!r} is no number of virtual functions, or {bind!r} is not true or false")
+    return Split(_address(document["address"]), number, bind, _card(document), document.get("place"))
+
+
+def _decode_mediated(document: dict[str, Any]) -> Mediated:
+    uuid, kind = document["uuid"], document["type"]
+    if not (isinstance(uuid, str) and isinstance(kind, str) and "/" not in kind):
+        raise ValueError(f"{kind!r} is no type")
+    return Mediated(uuid, _address(document["parent"]), kind, _card(document), document.get("place"))
+
+
+def _address(text: str) -> PciAddress:
+    address = PciAddress.from_name(text)
+    if address is None:
+        raise ValueError(f"{text!r} is no PCI address")
+    return address
+
+
+def _card(document: dict[str, Any]) -> Card:
     numbers = (document.get(key) for key in ("subsystem_vendor", "subsystem_device"))
-    card = Card(
+    return Card(
         int(document["vendor"], 16),
         int(document["device"], 16),
         *(None if number is None else int(number, 16) for number in numbers),
     )
-    return Stored(address, driver, card, int(document["class"], 16), place)

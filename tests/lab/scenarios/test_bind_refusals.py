@@ -82,6 +82,26 @@ def test_a_module_that_is_not_there_is_named(spare):
     assert kernel.driver_of(spare) == "e1000e"
 
 
+@pytest.mark.topologies("server")
+@pytest.mark.parametrize(
+    ("script", "code", "says"),
+    [
+        ("mount --bind /etc /etc && mount -o remount,bind,ro /etc", 6, "/etc is read-only"),
+        ("mount -t tmpfs none /run && mount -t tmpfs none /usr/lib/udev", 5, "bind --persist takes udev"),
+    ],
+    ids=["read-only", "no udev"],
+)
+def test_what_cannot_be_stored_is_not_bound_either(spare, script, code, says):
+    """An image-based system, and one without udev: said before anything is written."""
+    before = bindings.bindings()
+    answer = inside(script, "bind", "--persist", spare)
+    assert answer.exit_code == code, (answer.stdout, answer.stderr)
+    assert says in answer.stderr
+    assert "hint:" in answer.stderr
+    assert bindings.bindings() == before
+    assert not bindings.JOURNAL.exists()
+
+
 def test_a_bridge_cannot_be_bound(topology):
     """Neither a port nor the board's own functions (K13)."""
     for address in (BRIDGE if topology.name != "server" else "0000:00:05.0", "0000:00:1f.0"):
