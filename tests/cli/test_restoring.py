@@ -294,6 +294,31 @@ def test_what_mdevctl_does_not_take_is_said_and_taken_back(gpu: Mediating, ask: 
     assert set(gpu.kernel.mdevs) == {THERE, *NEW}
 
 
+def test_what_is_removed_but_stored_is_made_again_and_that_is_said(nic: Splitting, ask: Ask) -> None:
+    """Off is for this boot; which command is for all later ones is said."""
+    ask("sriov", "set", "--persist", WHOLE, "3")
+
+    stored = ask("sriov", "off", WHOLE)
+    ask("persist", "remove", WHOLE)
+    ask("sriov", "set", WHOLE, "3")
+    other = ask("sriov", "off", WHOLE)
+
+    assert f"made again at the next boot; if not: vfioctl persist remove {WHOLE}" in stored.err
+    assert (stored.code, other.code, other.err) == (0, 0, "")
+    assert nic.kernel.devices[WHOLE].virtual_functions == 0
+
+
+def test_a_mediated_device_that_is_stored_is_made_again_and_that_is_said(gpu: Mediating, ask: Ask) -> None:
+    """The same of mdev remove."""
+    ask("mdev", "create", "--persist", "--uuid", NEW[0], GPU, TYPE)
+
+    removed = ask("mdev", "remove", NEW[0])
+
+    assert removed.code == 0
+    assert f"vfioctl persist remove {NEW[0]}" in removed.err
+    assert NEW[0] not in gpu.kernel.mdevs
+
+
 def test_unknown_names_are_not_found(nic: Splitting, ask: Ask) -> None:
     """Neither an address nor a UUID of which nothing is stored."""
     ask("sriov", "set", "--persist", WHOLE, "3")

@@ -205,9 +205,13 @@ def remove(
 ) -> int:
     """Remove mediated devices."""
     from vfioctl.cli.apart import Patience, carry_out_apart
+    from vfioctl.cli.restoring import mention_stored
     from vfioctl.plan.mdev import plan_removal
 
     def plan(host: Host) -> Plan:
         return plan_removal(host, uuids)
 
-    return carry_out_apart(session, "mdev remove", plan, Patience(timeout, lock_timeout), dry_run=dry_run)
+    code = carry_out_apart(session, "mdev remove", plan, Patience(timeout, lock_timeout), dry_run=dry_run)
+    if not (code or dry_run):
+        mention_stored(session, uuids)
+    return code

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from vfioctl.errors import DriftError, HostCannotError
+from vfioctl.model.persisted import Mediated
 from vfioctl.plan.keeping import Kept
 from vfioctl.plan.mdevctl import Definition
 from vfioctl.plan.restore import made_changes, mediated_with, splits_with
@@ -14,13 +15,13 @@ from vfioctl.sysfs.persisted import read_persisted
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from vfioctl.cli.apart import Patience
     from vfioctl.cli.persisting import Keep
     from vfioctl.cli.session import Session
     from vfioctl.model.host import Host
-    from vfioctl.model.persisted import Mediated, Persisted, Split
+    from vfioctl.model.persisted import Persisted, Split
     from vfioctl.plan.plan import Plan
     from vfioctl.sysfs.root import HostRoot
 
@@ -45,14 +46,32 @@ def check_may_restore(root: HostRoot, command: str) -> None:
         )
 
 
+def mention_stored(session: Session, names: Iterable[object]) -> None:
+    """Say of what was removed that it will be made again, where that is stored."""
+    with session.opened() as root:
+        persisted = read_persisted(root)
+    known = {str(one.uuid if isinstance(one, Mediated) else one.address) for one in persisted.made}
+    stored = " ".join(name for name in map(str, names) if name in known)
+    if stored:
+        session.note(
+            f"it is stored, and made again at the next boot; if not: vfioctl persist remove {stored}"
+        )
+
+
 def program() -> str:
     """Return how this program is called in full: a unit has no PATH and no virtual environment."""
     from shutil import which
 
     called = Path(sys.argv[0]).absolute()
     if called.name == "vfioctl" and os.access(called, os.X_OK):
-        return str(called)
-    return which("vfioctl") or f"{sys.executable} -m vfioctl"
+        return _quoted(str(called))
+    found = which("vfioctl")
+    return _quoted(found) if found else f"{_quoted(sys.executable)} -m vfioctl"
+
+
+def _quoted(path: str) -> str:
+    """Quote a path as systemd reads it, which takes words apart at blanks."""
+    return f'"{path}"' if " " in path else path
 
 
 def keep_splits(number: int, *, bind: bool) -> Keep:

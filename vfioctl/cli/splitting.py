@@ -120,6 +120,10 @@ def _show_done(
     from vfioctl.sysfs.root import HostRoot
 
     mention(session, report.plan)
+    if report.plan.command == "sriov off":
+        from vfioctl.cli.restoring import mention_stored
+
+        mention_stored(session, report.plan.asked)
     if bind:
         if report.outcomes:
             session.note(f"virtual functions were made of {' '.join(map(str, report.plan.asked))}")
