@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vfioctl.apply.kernel import Kernel
+from vfioctl.apply import kernel as effects
+from vfioctl.apply.kernel import Kernel, settle
 from vfioctl.apply.port import (
     Answer,
     AwaitNodes,
@@ -21,6 +22,7 @@ from vfioctl.apply.port import (
     ReadOwner,
     ReadText,
     SetOwner,
+    Settle,
     Write,
 )
 from vfioctl.sysfs.root import HostRoot
@@ -183,3 +185,27 @@ class TestNodes:
         if uid == 0:
             kernel.perform(SetOwner("/dev/vfio/17", 1000, None, None))
             assert kernel.perform(ReadOwner("/dev/vfio/17")) == Answer(text=f"1000 {gid} 0660")
+
+
+@pytest.mark.parametrize(
+    ("script", "daemon", "settled"),
+    [("exit 0", True, True), ("exit 1", True, False), ("exit 1", False, True), (None, True, True)],
+    ids=["done", "still at work", "no daemon", "no udev"],
+)
+def test_udev_is_waited_for_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, *, daemon: bool, settled: bool
+) -> None:
+    """Without a daemon nobody loads a module or sets a mode: there is nothing to wait for."""
+    if script is not None:
+        (tmp_path / "udevadm").write_text(f'#!/bin/sh\n[ "$1 $2" = "settle --timeout=2" ] && {script}\n')
+        (tmp_path / "udevadm").chmod(0o755)
+    monkeypatch.setattr(effects, "environment", lambda: {"PATH": str(tmp_path)})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(effects, "_UDEV", str(tmp_path) if daemon else str(tmp_path / "control"))
+
+    assert settle(2.0) is settled
+
+
+def test_a_recorded_host_has_no_udev_to_wait_for(kernel: Kernel) -> None:
+    """The one of this machine has nothing to do with it."""
+    assert kernel.perform(Settle(60.0)) == Answer()
