@@ -44,7 +44,10 @@ def parent_drift(host: Host, one: Split | Mediated) -> Drift | None:
     forget = f"vfioctl persist remove {one.address if isinstance(one, Split) else one.uuid}"
     if device is None:
         return Drift(
-            one.address, "gone", f"{one.address}: there is no such device", f"if it is gone: {forget}"
+            one.address,
+            "gone",
+            f"{one.address}: there is no such device",
+            f"if it is gone for good: {forget}",
         )
     if not one.card.is_like(card_of(device)):
         text = f"{one.address}: another card is there: {card_of(device)}, was {one.card}; it was left alone"
