@@ -150,6 +150,19 @@ def test_nothing_is_made_of_another_card(nic: Splitting, ask: Ask) -> None:
     assert "another card is there" in applied.err
 
 
+def test_documents_come_one_after_the_other(nic: Splitting, ask: Ask) -> None:
+    """One for each of what is stored; where nothing is, one that says so."""
+    nothing = ask("persist", "apply", "--json")
+    ask("sriov", "set", "--persist", WHOLE, "3")
+    reboot(nic)
+    planned, made = ask("persist", "apply", "-n", "--json"), ask("persist", "apply", "--json")
+
+    assert (nothing.code, nothing.document["result"]) == (0, "already")
+    assert "nothing is stored that is to be made" in nothing.err
+    assert (planned.document["result"], made.document["result"]) == ("planned", "done")
+    assert nic.kernel.devices[WHOLE].virtual_functions == 3
+
+
 def test_what_was_not_made_is_not_stored(nic: Splitting, ask: Ask) -> None:
     """It would fail at every boot."""
     nic.kernel.devices[WHOLE].most_vfs = 2

@@ -114,6 +114,10 @@ def apply(session: Session, patience: Patience, *, dry_run: bool) -> int:
         persisted = read_persisted(root)
     if not persisted.made:
         session.note("nothing is stored that is to be made: vfioctl persist list")
+        if session.form == "json":
+            from vfioctl.render.persist import changes_document
+
+            session.print_document(changes_document((), dry_run=dry_run))
     codes = set(_apply_all(session, persisted, patience, dry_run=dry_run))
     return next((code for code in _WORST_FIRST if code in codes), 0)
 
