@@ -35,13 +35,16 @@ def blocks(name: str) -> Iterator[list[str]]:
 
 
 SHOWN: Final = [(name, block) for name in GUIDES for block in blocks(name) if block[0].startswith(PROMPT)]
+WHERE: Final = r"(?:^|\$\(|[|&] |sudo |^ExecStart=/usr/bin/)"
+"""What stands before a command that is typed."""
+
 TYPED: Final = [
     (name, found)
     for name in GUIDES
     for block in blocks(name)
     if not block[0].startswith(PROMPT)
     for line in block
-    for found in re.findall(r"(?:^|\$\(|[|&] |sudo )vfioctl ([^|)>]*)", re.sub(r" +# .*", "", line))
+    for found in re.findall(WHERE + r"vfioctl ([^|)>]*)", re.sub(r" +# .*", "", line))
 ]
 
 

@@ -18,6 +18,7 @@ from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfioctl.cli.change_params import Owner
+    from vfioctl.cli.export_targets import Wish
     from vfioctl.cli.session import Session
     from vfioctl.model.selector import Selector
 
@@ -56,11 +57,13 @@ _folder_option = click.option(
 driver. A device brings the other endpoints of its IOMMU group; --device-only leaves them. What was in the
 file before is replaced; if it says so already, nothing is written.
 
-The nodes of a device change when it is bound again: generate again then. Files in /var/run/cdi are gone after
-a reboot, as the bindings are; --static writes to /etc/cdi.""",
+The nodes of a device change when it is bound again: generate again then, or let --watch do it, which stays
+and follows every bind and unbind, whoever makes it. Files in /var/run/cdi are gone after a reboot, as the
+bindings are; --static writes to /etc/cdi.""",
     epilog="""\b
 Examples:
   vfioctl cdi generate                          all devices on a vfio driver
+  vfioctl cdi generate --watch                  the same from now on; for a unit
   vfioctl cdi generate --owner qemu:kvm 65:00   for a QEMU inside that is not root
   vfioctl cdi generate --print class:gpu        to look at, or to store elsewhere
 """,
@@ -90,6 +93,7 @@ Examples:
 )
 @click.option("--mode", type=ModeType(), metavar="OCTAL", help="Mode of the nodes inside, such as 0660.")
 @click.option("--device-only", is_flag=True, help="Leave the other endpoints of the group out.")
+@click.option("--watch", is_flag=True, help="Stay, and write again whenever a device is bound or unbound.")
 @pass_session
 def generate(
     session: Session,
@@ -102,18 +106,38 @@ def generate(
     owner: Owner | None,
     mode: int | None,
     device_only: bool,
+    watch: bool,
 ) -> None:
     """Write or print a specification."""
-    from vfioctl.cli.cdi_output import note_findings, report_written
-    from vfioctl.cli.export_targets import devices_for_cdi, refuse_snapshot
-    from vfioctl.export.cdi import Access, spec_text
+    from vfioctl.cli.export_targets import Wish, refuse_snapshot
+    from vfioctl.export.cdi import Access
 
     if not (printing or folder):
         refuse_snapshot(session)
     place = _folder(folder, static=static)
-    host = session.host()
     access = Access(owner.uid if owner else None, owner.gid if owner else None, mode)
-    devices, findings = devices_for_cdi(session, host, selectors, backend, access, device_only=device_only)
+    wish = Wish(selectors, backend, access, device_only)
+    if watch:
+        _watch(session, place, wish, printing=printing)
+    else:
+        _generate(session, place, wish, printing=printing, static=static)
+
+
+def _watch(session: Session, place: str, wish: Wish, *, printing: bool) -> None:
+    from vfioctl.cli.cdi_watch import watch_host
+
+    if printing:
+        raise UsageError("--watch writes, and --print does not", hint="choose one of them")
+    watch_host(session, place, wish)
+
+
+def _generate(session: Session, place: str, wish: Wish, *, printing: bool, static: bool) -> None:
+    from vfioctl.cli.cdi_output import note_findings, report_written
+    from vfioctl.cli.export_targets import devices_for_cdi
+    from vfioctl.export.cdi import spec_text
+
+    host = session.host()
+    devices, findings = devices_for_cdi(session, host, wish)
     if printing:
         with writing():
             sys.stdout.write(spec_text(devices))

@@ -16,6 +16,7 @@ from vfioctl.export.readiness import (
     readiness,
     with_groups,
 )
+from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -67,14 +68,18 @@ def exactly_named(
     )
 
 
+class Wish(NamedTuple):
+    """Which devices a specification is to have, and how."""
+
+    selectors: tuple[Selector, ...]
+    """None: all that are on a vfio driver."""
+    backend: str
+    access: Access
+    device_only: bool = False
+
+
 def devices_for_cdi(
-    session: Session,
-    host: Host,
-    selectors: Sequence[Selector],
-    backend: str,
-    access: Access,
-    *,
-    device_only: bool,
+    session: Session, host: Host, wish: Wish
 ) -> tuple[tuple[CdiDevice, ...], tuple[Finding, ...]]:
     """Return the devices to describe, and what is to be said of them.
 
@@ -86,6 +91,7 @@ def devices_for_cdi(
     """
     from vfioctl.export.cdi import cdi_device
 
+    selectors, backend, access, device_only = wish
     chosen = endpoints(session, host, selectors) if selectors else _all_on_vfio(host)
     named = exactly_named(host, chosen, selectors)
     _refuse_named(host, chosen, named)
