@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.plugin.kubelet.pods import pod
+from tests.plugin.serving_host import serving_host
+from vfioctl.cli.naming import Specification
 from vfioctl.cli.tree import root
+from vfioctl.export.yaml_source import read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import click
 
     from tests.cli.conftest import Ask
+    from vfioctl.model.host import Host
+    from vfioctl.plugin.api.deviceplugin_pb2 import ContainerAllocateResponse
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
-GUIDES: Final = ("containers.md", "kubevirt.md", "plugin.md")
+GUIDES: Final = ("containers.md", "kubelet.md", "kubevirt.md", "plugin.md")
 PROMPT: Final = "$ vfioctl --root sample "
 
 
@@ -48,6 +58,14 @@ TYPED: Final = [
 ]
 
 
+UNIT: Final = [block for block in blocks("containers.md") if block[0] in {"[Unit]", "[Service]", "[Install]"}]
+
+
+def starting(name: str, start: str) -> str:
+    """Return the blocks of a guide that begin so."""
+    return "\n".join(line for block in blocks(name) if block[0].startswith(start) for line in [*block, ""])
+
+
 def understood(words: list[str]) -> list[str]:
     """Return the command that arguments lead to; Click raises where it does not understand them."""
     context: click.Context | None = None
@@ -64,7 +82,10 @@ def understood(words: list[str]) -> list[str]:
 
 @pytest.mark.parametrize(("name", "block"), SHOWN, ids=range(len(SHOWN)))
 def test_what_is_shown_is_printed(name: str, block: list[str], ask: Ask) -> None:
-    """Every block with a prompt, to the letter."""
+    """Every block with a prompt, to the letter; the guide's configuration is where it says."""
+    if "plugin.toml" in block[0]:
+        Path("plugin.toml").write_text(starting(name, "[[resource]]"), encoding="utf-8")
+
     ended = ask(*shlex.split(block[0].removeprefix(PROMPT)), host="sample")
 
     assert ended.code == 0, name
@@ -77,8 +98,56 @@ def test_what_is_to_be_typed_is_understood(name: str, line: str) -> None:
     assert understood(shlex.split(line)), name
 
 
+def test_the_pod_of_the_guide_is_admitted_and_told_what_the_guide_says(
+    sample_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """By a kubelet of the tests: names instead of nodes, and the address in the environment."""
+    place = tmp_path_factory.mktemp("k")
+    names = Specification(str(place / "cdi"), str(place / "none"))
+    shown = next(block for name, block in SHOWN if name == "kubelet.md" and "pod-spec" in block[0])
+    (made,) = read_yaml("\n".join(shown[1:]).encode(), "kubelet.md")
+    limits = made["spec"]["containers"][0]["resources"]["limits"]
+    asked = pod("vm", {name: int(count) for name, count in limits.items()})
+
+    async def run() -> dict[str, ContainerAllocateResponse]:
+        host = sample_host("sample")
+        async with serving_host(place, host, starting("kubelet.md", "[[resource]]"), names) as stage:
+            return await stage.answers(asked)
+
+    answers = asyncio.run(run())
+    (variable,) = answers["vfioctl.io/vf"].envs.items()
+    text = (DOCS / "kubelet.md").read_text(encoding="utf-8")
+    assert f"`{'='.join(variable)}`" in text
+    assert [one.name for one in answers["vfioctl.io/vf"].cdi_devices] == ["vfioctl.io/vfio=0000:05:02.2"]
+    assert [one.host_path for one in answers["vfioctl.io/kvm"].devices] == ["/dev/kvm"]
+
+
+def test_the_kubelets_settings_are_yaml() -> None:
+    """No key twice, and nothing that is no mapping."""
+    (settings,) = read_yaml(starting("kubelet.md", "apiVersion: kubelet").encode(), "kubelet.md")
+
+    assert settings["kind"] == "KubeletConfiguration"
+    assert settings["enableServer"] is False
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_the_unit_is_one(tmp_path: Path) -> None:
+    """As systemd itself reads it; the program stands elsewhere on this machine."""
+    unit = tmp_path / "vfioctl-cdi.service"
+    text = "\n".join(line for block in UNIT for line in [*block, ""])
+    unit.write_text(text.replace("/usr/bin/vfioctl", sys.executable), encoding="utf-8")
+
+    ended = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
+    )
+
+    assert "ExecStart=" in text
+    assert "vfioctl-cdi" not in ended.stderr
+
+
 def test_the_guides_are_found() -> None:
     """No block read would make every test above pass."""
-    assert len(SHOWN) >= 7
-    assert len(TYPED) >= 15
+    assert len(SHOWN) >= 10
+    assert len(TYPED) >= 20
+    assert "cdi generate --watch" in [line.strip() for _, line in TYPED]
     assert "cdi list" in [line.strip() for _, line in TYPED]
