@@ -99,13 +99,16 @@ def test_written_listed_and_removed(ask: Ask, tmp_path: Path, golden: GoldenFile
     listed, document = told("list"), told("list", "--json")
     other, other_document = told("list", host="server"), told("list", "--json", host="server")
     fewer = told("generate", "02:00.0")
+    foreseen = told("remove", "-n"), told("remove", AUDIO, "-n", "--json")
     removed = told("remove", AUDIO, "--json", host="server")
     gone = told("remove", VF)
-    rest = told("remove")
+    rest, nothing = told("remove"), told("remove")
 
     codes = [one[0] for one in (written, again, listed, document, other, other_document, fewer, removed)]
     assert codes == [0, 0, 0, 0, 10, 10, 0, 0]
-    assert (gone[0], rest[0]) == (3, 0)
+    assert (gone[0], rest[0], nothing) == (3, 0, (0, "note: nothing is stored\n"))
+    assert "would be removed: 2 names" in foreseen[0][1]
+    assert json.loads(foreseen[1][1]) == {**json.loads(removed[1]), "dry_run": True}
     assert json.loads(again[1])["result"] == "already"
     assert f"no longer in it: {VF}" in fewer[1]
     assert json.loads(removed[1])["removed"][0]["address"] == AUDIO

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,22 @@ def test_a_domain_becomes_a_pod(ask: Ask, config: str, tmp_path: Path, golden: G
     assert read_yaml(text.out.encode(), "pod") == [json.loads(document.out)["pod"]]
     golden.check("pod-spec/domain.yaml", text.out)
     golden.check("pod-spec/domain.json", document.out)
+
+
+def test_a_domain_may_come_through_a_pipe(
+    ask: Ask, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`virsh dumpxml | vfioctl pod-spec --domain -`, and what is no domain is said to come from there."""
+    vm = domain(ask, tmp_path, "02:00")
+    with open(vm, "rb") as file:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(file))
+        piped = ask("pod-spec", "--domain", "-", "--config", config, host="sample")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"kind: Pod\n")))
+    wrong = ask("pod-spec", "--domain", "-", host="sample")
+
+    assert piped == ask("pod-spec", "--domain", vm, "--config", config, host="sample")
+    assert wrong.code == 2
+    assert "stdin is not XML" in wrong.err
 
 
 def test_what_libvirt_only_detaches_is_not_asked_for(ask: Ask, tmp_path: Path) -> None:

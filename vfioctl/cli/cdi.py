@@ -188,7 +188,8 @@ def listing(session: Session, folder: str | None) -> int:
 stored there. Containers that run keep their devices. A device that is gone is named by its address.""",
     epilog="""\b
 Examples:
-  vfioctl cdi remove                 everything that cdi generate wrote
+  vfioctl cdi remove -n              show everything that cdi generate wrote
+  vfioctl cdi remove                 and remove it
   vfioctl cdi remove 65:00.0
 """,
 )
@@ -202,8 +203,11 @@ Examples:
 )
 @static_option
 @_folder_option
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be removed.")
 @pass_session
-def remove(session: Session, selectors: tuple[Selector, ...], static: bool, folder: str | None) -> None:
+def remove(
+    session: Session, *, selectors: tuple[Selector, ...], static: bool, folder: str | None, dry_run: bool
+) -> None:
     """Remove what is stored."""
     from vfioctl.cli.cdi_output import report_removed
     from vfioctl.cli.export_targets import refuse_snapshot
@@ -211,7 +215,7 @@ def remove(session: Session, selectors: tuple[Selector, ...], static: bool, fold
     if not folder:
         refuse_snapshot(session)
     places = [_folder(folder, static=static)] if folder or static else list(_places())
-    report_removed(session, places, selectors)
+    report_removed(session, places, selectors, dry_run=dry_run)
 
 
 def _folder(folder: str | None, *, static: bool) -> str:

@@ -92,12 +92,12 @@ def print_stored(session: Session, host: Host, stored: Sequence[Stored]) -> bool
         session.print_document(document("cdi-list", files=files, devices=devices))
     else:
         rows = [
-            (device.name, why or "current", _paths(device), one.path)
+            (device.name, why or "current", _paths(device), one.path.rpartition("/")[0])
             for one, members in states
             for device, why in members
         ]
         if rows:
-            _print_rows(session, ("NAME", "STATE", "NODES", "FILE"), rows)
+            _print_rows(session, ("NAME", "STATE", "NODES", "FOLDER"), rows)
         elif not stored:
             session.note("nothing is stored; see: vfioctl cdi generate -h")
     return all(why is None for _, members in states for _, why in members) and not any(
@@ -105,8 +105,10 @@ def print_stored(session: Session, host: Host, stored: Sequence[Stored]) -> bool
     )
 
 
-def report_removed(session: Session, folders: Sequence[str], selectors: Sequence[Selector]) -> None:
-    """Take devices out of the files, and say what was done."""
+def report_removed(
+    session: Session, folders: Sequence[str], selectors: Sequence[Selector], *, dry_run: bool
+) -> None:
+    """Take devices out of the files, and say what was done, or would be."""
     from vfioctl.export.cdi_files import read_stored, store
 
     stored = [(folder, found) for folder in folders if (found := read_stored(folder)) is not None]
@@ -114,7 +116,7 @@ def report_removed(session: Session, folders: Sequence[str], selectors: Sequence
     for folder, one in stored:
         leaving = _leaving(session, one, selectors)
         gone += leaving
-        if leaving or (one.problem and not selectors):
+        if not dry_run and (leaving or (one.problem and not selectors)):
             store(folder, [device for device in one.devices if device not in leaving])
     if selectors and not gone:
         from vfioctl.errors import NotFoundError
@@ -124,10 +126,16 @@ def report_removed(session: Session, folders: Sequence[str], selectors: Sequence
     if session.form == "json":
         from vfioctl.render.document import document
 
-        session.print_document(document("cdi-remove", removed=[_device_document(one) for one in gone]))
+        session.print_document(
+            document("cdi-remove", dry_run=dry_run, removed=[_device_document(one) for one in gone])
+        )
         return
     _print_names(session, gone)
-    session.note(f"removed {len(gone)} {'name' if len(gone) == 1 else 'names'}")
+    if not stored:
+        session.note("nothing is stored")
+    else:
+        what = "would be removed" if dry_run else "removed"
+        session.note(f"{what}: {len(gone)} {'name' if len(gone) == 1 else 'names'}")
 
 
 def _leaving(session: Session, one: Stored, selectors: Sequence[Selector]) -> list[CdiDevice]:

@@ -139,7 +139,7 @@ def _left_out(chosen: Sequence[PciDevice]) -> Iterator[Finding]:
         names = " ".join(map(str, left[:_SHOWN]))
         more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
         yield Finding(
-            "driver", "note", None, f"not on a vfio driver, left out: {names}{more}", "vfioctl bind"
+            "driver", "note", None, f"not on a vfio driver, left out: {names}{more}", f"vfioctl bind {names}"
         )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vfioctl.plugin.settings import Config, Resource
     from vfioctl.plugin.sight import Sight
 
+_HOW = "kubectl get kubevirt -A -o yaml | vfioctl kubevirt check -"
 _LISTINGS = {Kind.PCI: Listing.PCI, Kind.MDEV: Listing.MDEV, Kind.USB: Listing.USB}
 
 
@@ -54,8 +55,8 @@ def knowledge(host: Host, offered: tuple[Permitted, ...], sight: Sight) -> Knowl
     )
 
 
-def documents(paths: Sequence[str]) -> Iterator[Any]:
-    """Yield the documents of files; ``-`` is stdin.
+def documents(paths: Sequence[str], hint: str = _HOW) -> Iterator[Any]:
+    """Yield the documents of files; ``-`` is stdin. The hint says how to get such a file.
 
     Raises:
         UsageError: a file is not YAML, or has nothing that is checked here.
@@ -68,16 +69,17 @@ def documents(paths: Sequence[str]) -> Iterator[Any]:
 
     for path in paths:
         name = "stdin" if path == "-" else path
-        found = read_yaml(_content(path), name)
+        found = read_yaml(content_of(path), name)
         if not any(is_known(document) for document in found):
             raise UsageError(
                 f"{name} has neither a KubeVirt nor a virtual machine in it",
-                hint="kubectl get kubevirt -A -o yaml | vfioctl kubevirt check -",
+                hint=hint,
             )
         yield from found
 
 
-def _content(path: str) -> bytes:
+def content_of(path: str) -> bytes:
+    """Read a file, or stdin as ``-``, as far as one is ever looked at; raises as `documents` does."""
     from vfioctl.export.yaml_source import LARGEST
 
     if path == "-":

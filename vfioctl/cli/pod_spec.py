@@ -36,7 +36,7 @@ A device that no configured resource offers is an error, with the [[resource]] t
     epilog="""\b
 Examples:
   vfioctl pod-spec 65:00.0
-  vfioctl pod-spec --domain web1.xml --image registry.example/qemu
+  virsh dumpxml --inactive web1 | vfioctl pod-spec --domain - --image registry.example/qemu
   kubectl get vmi web1 -o yaml | vfioctl pod-spec --vmi -
 """,
 )
@@ -49,7 +49,10 @@ Examples:
     help="Which devices: 65:00.0, class:gpu ...",
 )
 @click.option(
-    "--domain", type=FilePath(), metavar="FILE", help="A domain's XML: virsh dumpxml --inactive VM."
+    "--domain",
+    type=FilePath(),
+    metavar="FILE",
+    help="A domain's XML, as virsh dumpxml --inactive prints it; - is stdin.",
 )
 @click.option(
     "--vmi", type=FilePath(), metavar="FILE", help="A VM of KubeVirt's, as YAML or JSON; - is stdin."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from vfioctl.cli.export_targets import endpoints
-from vfioctl.cli.kubevirt_targets import documents
+from vfioctl.cli.kubevirt_targets import content_of, documents
 from vfioctl.errors import NotFoundError, UsageError
 from vfioctl.export.pod import Machine
 from vfioctl.export.readiness import Finding
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vfioctl.plugin.resources import Sorted
     from vfioctl.plugin.sight import Sight
 
+_HOW = "kubectl get vmi NAME -o yaml | vfioctl pod-spec --vmi -"
 _DEFAULT_PAGE = 2 << 20
 _MOST_CPUS = 1 << 16
 
@@ -55,7 +56,7 @@ def of_selectors(session: Session, host: Host, selectors: Sequence[Selector]) ->
 
 
 def of_domain(path: str) -> Need:
-    """Read a domain of libvirt's.
+    """Read a domain of libvirt's; ``-`` is stdin.
 
     Raises:
         UsageError: the file is no domain.
@@ -64,10 +65,10 @@ def of_domain(path: str) -> Need:
 
     """
     from vfioctl.libvirt.facts import parse_tree, read_domain
-    from vfioctl.libvirt.source import read_source
+    from vfioctl.libvirt.source import parse_source, read_source
     from vfioctl.libvirt.values import UNASSIGNED, name_of
 
-    tree = parse_tree(read_source(path))
+    tree = parse_tree(parse_source("stdin", content_of(path)) if path == "-" else read_source(path))
     domain = read_domain(path, tree)
     # What the guest does not see is detached for its group's sake, and bound on a node of a cluster.
     seen = [device for device in domain.devices if device.info.guest != UNASSIGNED]
@@ -87,12 +88,12 @@ def of_vmi(path: str) -> Need:
     from vfioctl.export.kubevirt_source import machines_of
     from vfioctl.export.machine_source import machine_of
 
-    for document in documents([path]):
+    for document in documents([path], hint=_HOW):
         machine = machine_of(document)
         if machine is not None:
             asked = next(machines_of(document))
             return Need(machine, resources=(*asked.gpus, *asked.host_devices))
-    raise UsageError(f"{path} has no virtual machine in it", hint="kubectl get vmi NAME -o yaml")
+    raise UsageError(f"{path} has no virtual machine in it", hint=_HOW)
 
 
 def requests(
