@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +14,7 @@ from tests.support.fixtures import dump_path
 from vfioctl.cli.kubevirt_targets import knowledge, permitted
 from vfioctl.cli.session import Session
 from vfioctl.errors import UsageError
-from vfioctl.export.kubevirt import cluster_part, machine_part
+from vfioctl.export.kubevirt import Listing, Permitted, cluster_part, machine_part
 from vfioctl.export.kubevirt_check import check
 from vfioctl.export.machine_source import machine_of
 from vfioctl.export.pod import Machine
@@ -24,7 +26,6 @@ from vfioctl.plugin.names import collision, resource_name_problem
 from vfioctl.plugin.sight import Sight
 
 if TYPE_CHECKING:
-    from vfioctl.export.kubevirt import Permitted
     from vfioctl.export.kubevirt_check import Knowledge, Problem
     from vfioctl.model.host import Host
 
@@ -118,6 +119,33 @@ def test_what_is_printed_is_found_clean(sample: Host, pairs: list[tuple[str, str
     assert documents == [cluster_part(offered), machine_part(offered)]
     assert len(offered) == len(pairs)
     assert check(documents, known) == ()
+
+
+@given(st.lists(st.from_regex(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", fullmatch=True), max_size=6))
+def test_entries_of_a_vm_have_names_that_kubernetes_takes(own: list[str]) -> None:
+    """A label each, whatever the resource is called; no two alike, also where the difference is lost."""
+    names = [*own, *own, "a" * 63, "A" * 62 + "a", "a.b", "a-b", "a_b"]
+    offered = [Permitted(f"vfioctl.io/{name}", Listing.PCI, (), False) for name in names]
+
+    entries = machine_part(offered)["spec"]["domain"]["devices"]["hostDevices"]
+
+    made = [entry["name"] for entry in entries]
+    assert len(set(made)) == len(made)
+    assert [name for name in made if not re.fullmatch("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name)] == []
+
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+YAML_FILES = sorted(GOLDEN.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: path.stem)
+def test_every_expected_yaml_is_strict_and_has_its_document(path: Path) -> None:
+    """No key twice, no bare word that releases of YAML disagree about; and a pair in JSON."""
+    documents = read_yaml(path.read_bytes(), path.name)
+
+    assert documents
+    assert path.with_suffix(".json").exists()
+    assert yaml_text(documents) == path.read_text(encoding="utf-8")
 
 
 def test_what_kubevirt_has_no_place_for_is_left_out_with_its_reason(sample: Host) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vfioctl.export.machine_source import machine_of, quantity
-from vfioctl.export.pod import OVERHEAD, Machine, pod, pod_name
+from vfioctl.export.pod import OVERHEAD, Machine, pod
 
 MIB, GIB = 1 << 20, 1 << 30
 pages = st.sampled_from([None, 2 * MIB, GIB])
@@ -80,9 +80,9 @@ def test_what_a_vm_of_kubevirt_needs(domain: dict[str, Any], machine: Machine) -
 
 def test_a_name_is_made_of_what_there_is() -> None:
     """Nothing left is a name too."""
-    assert [pod_name(text) for text in ("Web 1", "würfel & co", "--", "a" * 80)] == [
-        "web-1",
-        "w-rfel---co",
-        "vm",
-        "a" * 63,
+    names = [
+        pod(Machine(text), {}, "image")["metadata"]["name"]
+        for text in ("Web 1", "würfel & co", "--", "a" * 80, None)
     ]
+
+    assert names == ["web-1", "w-rfel---co", "vm", "a" * 63, "vm"]

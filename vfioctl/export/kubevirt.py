@@ -7,7 +7,9 @@ is no ornament. With it KubeVirt looks at names alone; the selectors stand there
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import chain, count
 
+from vfioctl.export.label import label
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 
@@ -88,12 +90,10 @@ def _entry(one: Permitted) -> dict[str, Any]:
 
 
 def _names(permitted: Iterable[Permitted]) -> list[str]:
-    """Return a name for each entry of a VM: letters, digits and dashes, each once."""
+    """Return a name for each entry of a VM, each once, as Kubernetes takes them."""
     names: list[str] = []
     for one in permitted:
-        own = one.resource.partition("/")[2].lower()
-        name = "".join(letter if letter.isalnum() else "-" for letter in own)
-        while name in names:
-            name += "-2"
-        names.append(name)
+        own = label(one.resource.partition("/")[2])
+        others = (label(own, f"-{number}") for number in count(2))
+        names.append(next(name for name in chain([own], others) if name not in names))
     return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vfioctl.export.label import label
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs.root import HUGEPAGES
 from vfioctl.typed import TYPE_CHECKING
@@ -48,15 +49,9 @@ def pod(machine: Machine, resources: Mapping[str, int], image: str) -> dict[str,
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": pod_name(machine.name or "vm")},
+        "metadata": {"name": label(machine.name or "") or "vm"},
         "spec": spec,
     }
-
-
-def pod_name(text: str) -> str:
-    """Return a name that Kubernetes takes: lower-case letters, digits and dashes, at most 63."""
-    letters = (letter if letter.isascii() and letter.isalnum() else "-" for letter in text.lower())
-    return "".join(letters)[:63].strip("-") or "vm"
 
 
 def _amounts(machine: Machine) -> dict[str, str]:
