@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vfioctl.plugin.api.deviceplugin_pb2 import ContainerAllocateResponse
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
-GUIDES: Final = ("containers.md", "kubelet.md", "kubevirt.md", "plugin.md")
+GUIDES: Final = ("containers.md", "kubelet.md", "kubevirt.md", "libvirt.md", "plugin.md")
 PROMPT: Final = "$ vfioctl --root sample "
 
 

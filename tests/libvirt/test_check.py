@@ -18,6 +18,7 @@ from vfioctl.libvirt.settings import NO_SETTINGS
 from vfioctl.libvirt.source import parse_source
 from vfioctl.libvirt.values import PciHostdev
 from vfioctl.libvirt.version import Version
+from vfioctl.model.device import PhysicalFunction, VirtualFunction
 from vfioctl.model.host import MdevInstance
 from vfioctl.model.usb import UsbDevice
 
@@ -145,6 +146,23 @@ def test_what_would_keep_a_domain_from_starting_is_found(devices: str, expected:
     assert {one.check: one.severity for one in result.findings} == expected
     assert exit_code(result.findings) == (4 if "refuse" in expected.values() else 0)
     assert all(one.hint for one in result.findings if one.severity == "refuse")
+
+
+def test_a_virtual_function_whose_owner_is_down_keeps_a_domain_from_starting() -> None:
+    """What is only worth a word when the XML is made."""
+    virtual = "0000:03:10.0"
+    host = make_host(
+        make_device(
+            "0000:03:00.0", iommu_group=3, driver="igb", net_interfaces=("eth0",),
+            sriov=PhysicalFunction(7, (at(virtual),)),
+        ),
+        make_device(virtual, iommu_group=4, driver="igbvf", sriov=VirtualFunction(at("0000:03:00.0"), 0)),
+    )  # fmt: skip
+    source = "<source><address type='pci' bus='3' slot='16'/></source>"
+    result = checked(domain(f"<interface type='hostdev' managed='yes'>{source}</interface>"), host)
+
+    assert [(one.check, one.severity) for one in result.findings] == [("offline", "refuse")]
+    assert exit_code(result.findings) == 4
 
 
 def test_several_usb_devices_of_one_id_are_told() -> None:

@@ -28,11 +28,17 @@ def checks(*found: object) -> list[tuple[str, str]]:
     return [(finding.check, finding.severity) for finding in found]  # type: ignore[attr-defined]
 
 
-def nic_host(*, interfaces: tuple[str, ...] = ("eth0",), driver: str | None = "igb") -> Host:
+def nic_host(*, interfaces: tuple[str, ...] = ("eth0",), driver: str | None = "igb", up: bool = True) -> Host:
     """Return a host with a physical function and one virtual."""
+    used = tuple(Usage(UsageKind.INTERFACE, name, f"{name} is up") for name in interfaces if up)
     return make_host(
         make_device(
-            PF, iommu_group=1, driver=driver, net_interfaces=interfaces, sriov=PhysicalFunction(7, (at(VF),))
+            PF,
+            iommu_group=1,
+            driver=driver,
+            net_interfaces=interfaces,
+            usage=used,
+            sriov=PhysicalFunction(7, (at(VF),)),
         ),
         make_device(VF, iommu_group=2, driver="igbvf", sriov=VirtualFunction(at(PF), 0)),
     )
@@ -41,6 +47,15 @@ def nic_host(*, interfaces: tuple[str, ...] = ("eth0",), driver: str | None = "i
 def test_a_virtual_function_can_be_an_interface() -> None:
     """Nothing speaks against it."""
     assert list(host_findings(nic_host(), [VfInterface(at(VF), managed=True)])) == []
+
+
+def test_an_owner_whose_interface_is_down_is_worth_a_word() -> None:
+    """The VM would not start: seen with libvirt 9.0."""
+    (found,) = host_findings(nic_host(up=False), [VfInterface(at(VF), managed=True)])
+
+    assert (found.check, found.severity, found.subject) == ("offline", "warn", VF)
+    assert "eth0" in found.message
+    assert "ip link set eth0 up" in found.hint
 
 
 @pytest.mark.parametrize(
@@ -67,7 +82,7 @@ def test_an_interface_is_for_virtual_functions_whose_owner_has_one(
 
 def test_what_is_no_endpoint_is_refused_and_what_may_change_is_warned_of() -> None:
     """X6: a bridge never; a function whose VFs are enabled, as long as they are."""
-    host = nic_host()
+    host = nic_host(up=False)
     bridge = make_host(make_port("0000:00:01.0", iommu_group=1))
 
     assert ("X6", "refuse") in checks(*host_findings(bridge, [pci("0000:00:01.0")]))

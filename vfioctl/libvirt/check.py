@@ -177,7 +177,7 @@ def _ids_now(device: Device, host: Host, usb: Sequence[UsbDevice] | None) -> str
 def _starting(domain: Domain, host: Host) -> Iterator[Finding]:
     """Yield what would keep it from starting: here it is not about what is to come, but about what is."""
     for finding in host_findings(host, domain.devices):
-        serious = finding.check in {"X1", "X2", "X6"}
+        serious = finding.check in {"X1", "X2", "X6", "offline"}
         yield finding._replace(severity="refuse", kind=RefusedError) if serious else finding
     yield from split_cards(domain.devices, host)
     yield from domain_findings(domain)

@@ -6,6 +6,7 @@ from vfioctl.libvirt.findings import Finding, impossible, warning
 from vfioctl.libvirt.values import NvmeDisk, PciHostdev, VfInterface, name_of
 from vfioctl.model.address import PciAddress
 from vfioctl.model.device import VirtualFunction
+from vfioctl.model.usage import UsageKind
 from vfioctl.model.verdict import reasons_against
 from vfioctl.model.viability import assess
 from vfioctl.typed import TYPE_CHECKING
@@ -76,6 +77,12 @@ def _interface_findings(host: Host, there: PciDevice) -> Iterator[Finding]:
             " by which libvirt would set the MAC"
         )
         yield impossible("X5", name, message, "leave --interface out, or give the network driver back to it")
+    elif not any(usage.kind is UsageKind.INTERFACE for usage in physical.usage):
+        interface = physical.net_interfaces[0]
+        message = (
+            f"{interface} of its physical function is down, and libvirt sets the MAC only while it is up"
+        )
+        yield warning("offline", name, message, f"before the VM starts: ip link set {interface} up")
 
 
 def _group_findings(host: Host, devices: Sequence[Device], beside: Sequence[Device]) -> Iterator[Finding]:
