@@ -15,6 +15,7 @@ from vfioctl.apply.state import prepare
 from vfioctl.errors import NotPermittedError, RefusedError, VfioctlError
 from vfioctl.model.address import PciAddress
 from vfioctl.model.binding import Binding, Move
+from vfioctl.model.situation import NodeMode
 from vfioctl.plan.plan import Plan, Unit
 from vfioctl.plan.steps import LoadModule, OwnNode, SetOverride
 from vfioctl.plan.unfinished import Unfinished
@@ -30,7 +31,7 @@ SAMPLE = Unfinished(
         (Move(NIC, Binding("e1000e", None), Binding("vfio-pci", "vfio-pci")),),
         (Move(ADDRESS, Binding(None, "none"), Binding(None, None), kernel_decides=True),),
     ),
-    nodes=(OwnNode(17, (NIC, ADDRESS), 1000, None, 0o660),),
+    nodes=(OwnNode(17, (NIC, ADDRESS), 1000, None, 0o660, (NodeMode("/dev/vfio/17", 0, 0, 0o600),)),),
     stuck=True,
 )
 

@@ -15,6 +15,7 @@ from vfioctl.apply.settings import Settings
 from vfioctl.apply.transaction import carry_out
 from vfioctl.model.address import PciAddress
 from vfioctl.model.drivers import DriverCatalog
+from vfioctl.model.situation import Situation
 from vfioctl.plan.outcome import Report, Result, Status
 from vfioctl.plan.plan import Plan, Unit
 from vfioctl.plan.recover import plan_recover
@@ -199,7 +200,7 @@ def test_a_crash_is_mended(
     made = kernel.again().devices[str(NIC)].virtual_functions
 
     def plan_for(left: Unfinished) -> Plan:
-        return plan_recover(sample_host("sample"), NO_DRIVERS, left, kernel.boot_id, finish=finish)
+        return plan_recover(sample_host("sample"), NO_DRIVERS, left, Situation(kernel.boot_id), finish=finish)
 
     report = recover(plan_for, Settings(state=state), observe=lambda _: None, port=kernel)
 

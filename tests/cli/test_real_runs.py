@@ -248,6 +248,23 @@ def test_a_crash_is_undone_or_finished_by_recover(here: Pretended, ask: Ask) -> 
         assert ask("recover").out.startswith("nothing to recover")
 
 
+def test_a_node_that_stood_before_gets_back_what_it_had(here: Pretended, ask: Ask) -> None:
+    """Killed after its owner was changed: what it had, or with --finish what was asked for."""
+    ask("bind", NIC)
+    for words, owner in ((["recover"], "0 0 0600"), (["recover", "--finish"], "107 0 0660")):
+        here.kernel.again().faults = {0: Fault(crash=True, happens=True)}
+        with pytest.raises(Crash):
+            ask("bind", "--owner", "107", "--mode", "0660", NIC)
+        assert here.kernel.owners["/dev/vfio/12"] == "107 0 0660"
+        here.kernel.again()
+
+        ended = ask(*words)
+
+        assert (ended.code, here.kernel.owners["/dev/vfio/12"]) == (0, owner)
+        assert here.kernel.bindings[NIC] == VFIO
+        assert ask("recover").out.startswith("nothing to recover")
+
+
 @pytest.mark.parametrize("words", [[], ["--json"]])
 def test_what_can_go_neither_back_nor_on_is_left_where_it_is(
     words: list[str], here: Pretended, ask: Ask

@@ -82,6 +82,7 @@ SERVER: Final = Topology(
     memory_mib=1280,
     default_route="0000:41:00.0",
     disks=("disk1", "disk2"),
+    virtual_machines=True,
 )  # fmt: skip
 """Two NUMA nodes, SR-IOV on an igb and an NVMe, a two-function card, a port without ACS, a PCIe switch."""
 

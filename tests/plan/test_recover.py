@@ -12,6 +12,7 @@ from tests.model.factory import at, make_device, make_host
 from tests.plan.hosts import CATALOG, NOWHERE, VM, bindings, hosts, requests
 from tests.plan.kernel_rules import play
 from vfioctl.model.binding import Binding, Move
+from vfioctl.model.situation import NodeMode, Situation
 from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.plan.bind import plan_bind
 from vfioctl.plan.foresee import foresee
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from vfioctl.model.device import PciDevice
     from vfioctl.model.host import Host
     from vfioctl.plan.plan import Plan
+    from vfioctl.plan.steps import Step
 
 DEVICE, OTHER = at("65:00.0"), at("65:00.1")
 VFIO, NVME = Binding("vfio-pci", "vfio-pci"), Binding("nvme", None)
 BOUND = Move(DEVICE, NVME, VFIO)
+NOW = Situation("this-boot")
 NODE = OwnNode(1, (DEVICE,), 107, None, None)
 
 
@@ -44,7 +47,7 @@ def standing(address: str, now: Binding, **fields: object) -> PciDevice:
 
 def recover(device: PciDevice, unfinished: Unfinished, *, finish: bool = False) -> Plan:
     """Plan for a host with this device."""
-    return plan_recover(make_host(device), CATALOG, unfinished, "this-boot", finish=finish)
+    return plan_recover(make_host(device), CATALOG, unfinished, NOW, finish=finish)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +78,7 @@ def test_one_device_that_has_not_arrived_brings_all_back() -> None:
     """All or nothing, as it was begun."""
     host = make_host(standing("65:00.0", VFIO), standing("65:00.1", Binding(None, "vfio-pci")))
 
-    plan = plan_recover(host, CATALOG, left(BOUND, BOUND._replace(address=OTHER)), "this-boot", finish=False)
+    plan = plan_recover(host, CATALOG, left(BOUND, BOUND._replace(address=OTHER)), NOW, finish=False)
 
     assert [move.goal for move in plan.moves] == [NVME, NVME]
 
@@ -85,7 +88,7 @@ def test_after_a_reboot_there_is_nothing_to_undo() -> None:
     host = make_host(standing("65:00.0", Binding(None, None)))
 
     other, unknown = (
-        plan_recover(host, CATALOG, left(BOUND), boot, finish=False) for boot in ("other-boot", None)
+        plan_recover(host, CATALOG, left(BOUND), Situation(boot), finish=False) for boot in ("other", None)
     )
 
     assert (other.steps, other.exit_code) == ((), 0)
@@ -115,14 +118,16 @@ def test_a_blocked_unbind_must_end_first() -> None:
 def test_what_came_to_use_since_is_not_taken_away() -> None:
     """A VM was started on what was bound; a disk was mounted on what was given back."""
     host = make_host(standing("65:00.0", VFIO, usage=(VM,)), standing("65:00.1", Binding(None, None)))
-    started = plan_recover(
-        host, CATALOG, left(BOUND, BOUND._replace(address=OTHER)), "this-boot", finish=False
-    )
+    started = plan_recover(host, CATALOG, left(BOUND, BOUND._replace(address=OTHER)), NOW, finish=False)
     mount = Usage(UsageKind.MOUNT, "nvme0n1", "nvme0n1 is mounted on /srv")
     host = make_host(standing("65:00.0", NVME, usage=(mount,)), standing("65:00.1", VFIO))
     back = Move(DEVICE, VFIO, NVME)
     mounted = plan_recover(
-        host, CATALOG, left(back, back._replace(address=OTHER), command="unbind"), "this-boot", finish=False
+        host,
+        CATALOG,
+        left(back, back._replace(address=OTHER), command="unbind"),
+        NOW,
+        finish=False,
     )
 
     assert {one.check for one in started.refusals} == {"vm"}
@@ -158,12 +163,42 @@ def test_nodes_get_their_owner_when_it_goes_on() -> None:
     assert NODE not in back.steps
 
 
+def test_nodes_that_stood_before_get_back_what_they_had() -> None:
+    """Unless they have it; with --finish, or where all has arrived, what was asked for."""
+    had = NodeMode("/dev/vfio/1", 0, 0, 0o600)
+    own = NODE._replace(before=(had,))
+    alone = left()._replace(nodes=(own,))
+    host = make_host(standing("65:00.0", VFIO))
+
+    def steps(unfinished: Unfinished, now: NodeMode, *, finish: bool = False) -> tuple[Step, ...]:
+        return plan_recover(host, CATALOG, unfinished, NOW._replace(nodes=(now,)), finish=finish).steps
+
+    changed = had._replace(uid=107)
+
+    assert steps(alone, changed) == (OwnNode(1, (DEVICE,), 0, 0, 0o600),)
+    assert steps(alone, had) == ()
+    assert steps(alone, changed, finish=True) == (own,)
+    assert steps(left(BOUND)._replace(nodes=(own,)), changed) == (own,)
+
+
+def test_nodes_that_had_not_the_same_are_named() -> None:
+    """No step gives each its own; nobody is left to wonder."""
+    had = (NodeMode("/dev/vfio/1", 0, 0, 0o600), NodeMode("/dev/vfio/devices/vfio0", 0, 5, 0o660))
+    unfinished = left()._replace(nodes=(NODE._replace(before=had),))
+
+    plan = recover(standing("65:00.0", VFIO), unfinished)
+
+    assert plan.steps == ()
+    assert [(one.check, one.severity) for one in plan.findings] == [("journal", Severity.WARN)]
+    assert "/dev/vfio/1 0:0 0600, /dev/vfio/devices/vfio0 0:5 0660" in plan.findings[0].message
+
+
 def test_modules_are_loaded_again() -> None:
     """It may be the very crash that unloaded them."""
     catalog = CATALOG._replace(registered=frozenset(), loaded=())
     host = make_host(standing("65:00.0", Binding(None, None)))
 
-    plan = plan_recover(host, catalog, left(BOUND), "this-boot", finish=False)
+    plan = plan_recover(host, catalog, left(BOUND), NOW, finish=False)
 
     assert plan.modules == (LoadModule("nvme"),)
 
@@ -184,7 +219,7 @@ def test_from_every_step_back_or_on(data: st.DataObject, planner: type) -> None:
     unfinished = Unfinished(plan.command, "this-boot", 1, "", tuple(unit.moves for unit in plan.units))
     finish = data.draw(st.booleans())
 
-    recovery = plan_recover(crashed, CATALOG, unfinished, "this-boot", finish=finish)
+    recovery = plan_recover(crashed, CATALOG, unfinished, NOW, finish=finish)
 
     reached = play(bindings(crashed), recovery.steps)
     assert reached == bindings(foresee(crashed, recovery))

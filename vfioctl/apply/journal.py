@@ -14,6 +14,7 @@ from vfioctl.errors import RefusedError
 from vfioctl.model.address import PciAddress
 from vfioctl.model.binding import Binding, Move
 from vfioctl.model.json_text import encode
+from vfioctl.model.situation import NodeMode
 from vfioctl.plan.steps import OwnNode, SetAutoprobe
 from vfioctl.plan.unfinished import Unfinished
 from vfioctl.typed import TYPE_CHECKING
@@ -113,6 +114,7 @@ def _encode(unfinished: Unfinished) -> dict[str, Any]:
                 "uid": node.uid,
                 "gid": node.gid,
                 "mode": node.mode,
+                "before": [one._asdict() for one in node.before],
             }
             for node in unfinished.nodes
         ],
@@ -157,7 +159,10 @@ def _decode_move(move: dict[str, Any]) -> Move:
 
 def _decode_node(node: dict[str, Any]) -> OwnNode:
     members = tuple(map(decode_address, node["members"]))
-    return OwnNode(node["group"], members, node["uid"], node["gid"], node["mode"])
+    before = tuple(
+        NodeMode(one["path"], one["uid"], one["gid"], one["mode"]) for one in node.get("before", ())
+    )
+    return OwnNode(node["group"], members, node["uid"], node["gid"], node["mode"], before)
 
 
 def decode_binding(binding: dict[str, Any]) -> Binding:

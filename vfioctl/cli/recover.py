@@ -86,8 +86,8 @@ class _Recovery:
 
         root = HostRoot()
         host = self.host = read_host(root)
-        boot_id = read_situation(root, host, (), {}).boot_id
-        return plan_recover(host, read_drivers(root), unfinished, boot_id, finish=self._finish)
+        around = read_situation(root, host, (), {})
+        return plan_recover(host, read_drivers(root), unfinished, around, finish=self._finish)
 
 
 def _recover(session: Session, recovery: _Recovery, settings: Settings) -> int:

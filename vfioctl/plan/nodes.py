@@ -31,16 +31,32 @@ def owning(
     for number, members in groups.items():
         step = OwnNode(number, tuple(member.address for member in members), *wanted)
         paths = [step.path, *(member.vfio_cdev for member in members if member.vfio_cdev is not None)]
-        if not moving.isdisjoint(step.members) or not all(
-            _suits(standing.get(path), request) for path in paths
+        before = tuple(standing[path] for path in paths if path in standing)
+        if (
+            not moving.isdisjoint(step.members)
+            or len(before) < len(paths)
+            or not all(_suits(node, step) for node in before)
         ):
-            yield step
+            yield step._replace(before=before)
 
 
-def _suits(node: NodeMode | None, request: Request) -> bool:
-    return (
-        node is not None
-        and request.uid in {None, node.uid}
-        and request.gid in {None, node.gid}
-        and request.mode in {None, node.mode}
-    )
+def giving_back(nodes: Iterable[NodeMode], step: OwnNode) -> OwnNode | None:
+    """Return the step that gives the nodes of a group back what they had; None where none is needed.
+
+    None as well where they had not all the same: no step says that (see `unlike`).
+    """
+    if not step.before or unlike(step):
+        return None
+    _, uid, gid, mode = step.before[0]
+    back = OwnNode(step.group, step.members, uid, gid, mode)
+    paths = {node.path for node in step.before}
+    return None if all(_suits(node, back) for node in nodes if node.path in paths) else back
+
+
+def unlike(step: OwnNode) -> bool:
+    """Tell whether the nodes of a group had not all the same owner and mode."""
+    return len({node[1:] for node in step.before}) > 1
+
+
+def _suits(node: NodeMode, step: OwnNode) -> bool:
+    return step.uid in {None, node.uid} and step.gid in {None, node.gid} and step.mode in {None, node.mode}

@@ -7,6 +7,7 @@ from vfioctl.model.ids import is_vfio_driver
 from vfioctl.model.situation import Situation
 from vfioctl.plan.drivers import find, loads
 from vfioctl.plan.findings import Case, gather, ordered
+from vfioctl.plan.nodes import giving_back, unlike
 from vfioctl.plan.plan import Finding, Plan, Request, Severity, Unit
 from vfioctl.plan.sriov import vfs_of
 from vfioctl.plan.transition import transition
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def plan_recover(
-    host: Host, catalog: DriverCatalog, unfinished: Unfinished, boot_id: str | None, *, finish: bool
+    host: Host, catalog: DriverCatalog, unfinished: Unfinished, situation: Situation, *, finish: bool
 ) -> Plan:
     """Plan to bring every device of a run to where it was, or with ``finish`` to where it was to go.
 
@@ -33,12 +34,16 @@ def plan_recover(
     """
     planned = tuple(move for moves in unfinished.units for move in moves)
     addresses = tuple(move.address for move in planned)
-    if boot_id is not None and boot_id != unfinished.boot_id:
+    if situation.boot_id is not None and situation.boot_id != unfinished.boot_id:
         text = f"the machine was booted since this {unfinished.command}; drivers were given out anew"
         note = Finding("journal", Severity.NOTE, None, text, "see where the devices are: vfioctl scan")
         return Plan("recover", addresses, addresses, findings=(note,))
-    onward = finish or all(_arrived(host, move) for move in planned)
-    units = (*_units(host, unfinished, onward=onward), *_probing(host, unfinished))
+    onward = finish or (bool(planned) and all(_arrived(host, move) for move in planned))
+    units = (
+        *_units(host, unfinished, onward=onward),
+        *(Unit((), (node,)) for node in _owners(host, unfinished, situation, onward=onward)),
+        *_probing(host, unfinished),
+    )
     moves = tuple(move for unit in units for move in unit.moves)
     case = Case("recover", host, Situation(), Request(addresses), moves, tuple(_blocked(host, planned)))
     drivers = [move.goal.driver for move in moves if move.goal.driver is not None]
@@ -49,7 +54,14 @@ def plan_recover(
         addresses,
         tuple(loads(choice for choice in choices if choice.missing is None)),
         units,
-        ordered((*gather(case, recovering=True), *_absent(host, planned), *_split(host, unfinished))),
+        ordered(
+            (
+                *gather(case, recovering=True),
+                *_absent(host, planned),
+                *_split(host, unfinished),
+                *(() if onward else _unlike(unfinished)),
+            )
+        ),
     )
 
 
@@ -95,6 +107,28 @@ def _nodes(unfinished: Unfinished, part: Sequence[Move]) -> Iterator[OwnNode]:
     for node in unfinished.nodes:
         if not mine.isdisjoint(node.members):
             yield node
+
+
+def _owners(host: Host, unfinished: Unfinished, situation: Situation, *, onward: bool) -> Iterator[OwnNode]:
+    """Yield what is left to do of nodes whose devices stay, or stayed, where they are."""
+    moving = {move.address for moves in unfinished.units for move in moves}
+    for node in unfinished.nodes:
+        if not any(member in host.by_address for member in node.members):
+            continue
+        if not onward and (back := giving_back(situation.nodes, node)) is not None:
+            yield back
+        if onward and moving.isdisjoint(node.members):
+            yield node
+
+
+def _unlike(unfinished: Unfinished) -> Iterator[Finding]:
+    for node in unfinished.nodes:
+        if unlike(node):
+            had = ", ".join(f"{one.path} {one.uid}:{one.gid} {one.mode:04o}" for one in node.before)
+            text = f"the nodes of group {node.group} are not given back what they had: {had}"
+            yield Finding(
+                "journal", Severity.WARN, node.address, text, "see: ls -ln /dev/vfio /dev/vfio/devices"
+            )
 
 
 def _probing(host: Host, unfinished: Unfinished) -> Iterator[Unit]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from vfioctl.model.address import PciAddress
+    from vfioctl.model.situation import NodeMode
 
 _DEVICES = "/sys/bus/pci/devices"
 _DRIVERS = "/sys/bus/pci/drivers"
@@ -123,6 +124,8 @@ class OwnNode(NamedTuple):
     uid: int | None
     gid: int | None
     mode: int | None
+    before: tuple[NodeMode, ...] = ()
+    """The nodes that stand already, as they are: what recover gives them back."""
     step: Literal["node"] = "node"
 
     @property

@@ -57,6 +57,8 @@ def shortened(names: Sequence[str]) -> str:
 
 def way_out(plan: Plan) -> str | None:
     """Say which options would lift all that refuses a plan; None where nothing does, or where it is said."""
+    if plan.command == "recover":  # it forces nothing: where one way is barred, the other may not be
+        return "try the other way, with or without --finish; or leave all as it is: vfioctl recover --forget"
     options = dict.fromkeys(f"--force {finding.check}" for finding in plan.refusals)
     liftable = all(finding.check in FORCEABLE for finding in plan.refusals)
     said_already = all(f"--force {finding.check}" in finding.hint for finding in plan.refusals)

@@ -169,6 +169,20 @@ def test_while_another_unbind_is_stuck_every_command_still_answers(topology, req
         assert answer.seconds < undisturbed["bind", bridge].seconds + MARGIN, words
 
 
+def test_while_another_unbind_is_stuck_doctor_answers_and_does_not_call_it_fine(topology, request):
+    """In no more than two seconds longer than without it (K55), on the host and on the device itself."""
+    spare = SPARE[topology.name]
+    undisturbed = {words: cli.vfioctl(*words) for words in (("doctor",), ("doctor", spare))}
+    address = request.getfixturevalue("blocked")
+    assert address == spare
+    for words, before in undisturbed.items():
+        answer = cli.vfioctl(*words, "--json")
+        assert answer.exit_code in {0, 1}, (words, answer.stdout, answer.stderr)
+        assert answer.seconds < before.seconds + MARGIN, words
+        found = [check for check in answer.document["checks"] if check["address"] == address]
+        assert any(check["status"] != "ok" for check in found), (words, found)
+
+
 @pytest.mark.topologies("server")
 def test_while_another_unbind_is_stuck_other_devices_can_be_bound(blocked):  # noqa: F811
     """One stuck device does not take the host hostage."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
+
 import pytest
 
-from tests.lab.guest import bindings, cli, machine
+from tests.lab.guest import bindings, channel, cli, kernel, machine
 from tests.lab.scenarios.test_bind_held import ASKED_FOR, kernel_log
 
 NVME = "0000:03:00.0"
 DISPLAY, SOUND = "0000:02:00.0", "0000:02:00.1"
+
+SPLIT = "0000:81:00.0"
+"""The server's NVMe controller with virtual functions."""
+ANSWERS = 20.0
+"""Seconds within which QEMU has answered the kernel's request, emulated twice over; it takes less than one."""
 
 pytestmark = [pytest.mark.topologies("workstation"), pytest.mark.deadline(180)]
 
@@ -46,3 +54,73 @@ def test_binding_what_a_vm_has_is_already_so(given):
     """Nothing to do is no reason to refuse."""
     with machine.running("web1", NVME):
         assert bindings.done("bind", NVME)["result"] == "already"
+
+
+def test_a_machine_that_runs_is_refused_by_its_name_as_one_that_is_stopped(given):
+    """Its firmware is at work; what vfioctl says does not depend on it."""
+    with machine.running("web2", NVME, stopped=False) as vm:
+        answer = bindings.refused("unbind", NVME, check="vm")
+        assert "web2" in answer.stderr, answer.stderr
+        assert machine.held_by(vm.pid) == 1
+
+
+@pytest.mark.parametrize("plugged", ["before", "while it runs"])
+def test_what_a_machine_that_runs_does_when_the_kernel_asks_for_its_device(given, release, plugged):
+    """A bare write, as a careless program's (K57): what came of it is brought back.
+
+    Either QEMU gives the device up and the write returns, or it keeps it and the write blocks until QEMU has
+    ended. A slot that the machine has not switched on asks nobody in it.
+    """
+    said = kernel_log()
+    with machine.running("web3", *([NVME] if plugged == "before" else []), stopped=False) as vm:
+        talk = machine.Talk("web3")
+        if plugged != "before":
+            talk.ask("device_add", driver="vfio-pci", host=NVME, bus="empty", id="late")
+        assert machine.held_by(vm.pid) == 1
+        status = talk.ask("query-status")["status"]
+        writer = subprocess.Popen(
+            ["/bin/sh", "-c", f"echo {NVME} > /sys/bus/pci/drivers/vfio-pci/unbind"]
+        )
+        began = time.monotonic()
+        while writer.poll() is None and time.monotonic() - began < ANSWERS:
+            time.sleep(0.05)
+        seconds, gave = time.monotonic() - began, writer.poll() is not None
+        status_after = talk.ask("query-status")["status"]
+        events = [event["event"] for event in talk.events]
+        held = machine.held_by(vm.pid)
+        document = cli.document("show", NVME)
+        talk.close()
+        log = kernel_log().removeprefix(said)
+        lines = [
+            f"machine: {status} before, {status_after} after; events {events}",
+            f"the write {'returned' if gave else 'was still blocked'} after {seconds:.2f} s",
+            f"QEMU holds {held} device(s); driver {kernel.driver_of(NVME) or 'none'}",
+            *(line for line in log.splitlines() if "vfio" in line or NVME in line),
+        ]
+        channel.bring_back(f"request-{plugged.partition(' ')[0]}-{release}.txt", ("\n".join(lines) + "\n").encode())
+        assert status == "running", lines
+        assert gave is (held == 0), lines
+        assert gave or plugged == "before", lines
+        assert any(words in log for words in ASKED_FOR), lines
+        assert "web3" in str(document) or gave, document
+    assert writer.wait(timeout=30) == 0
+    kernel.wait_until(lambda: kernel.driver_of(NVME) == "", "the device to be free")
+    kernel.bind(NVME, "vfio-pci")
+
+
+@pytest.mark.topologies("server")
+def test_sriov_off_is_refused_with_the_name_of_the_machine_that_has_a_function():
+    """The kernel would take the function away from it, and hold its global lock meanwhile (K56, K57)."""
+    assert cli.vfioctl("sriov", "set", "--bind", SPLIT, "2").exit_code == 0
+    first, second = ((kernel.DEVICES / SPLIT / f"virtfn{index}").resolve().name for index in range(2))
+    said = kernel_log()
+    with machine.running("db1", second, stopped=False) as vm:
+        for words in (("off", SPLIT), ("set", SPLIT, "1")):
+            answer = bindings.refused("sriov", *words, check="vm")
+            assert "db1" in answer.stderr, answer.stderr
+            assert str(vm.pid) in answer.stderr, answer.stderr
+        assert (kernel.DEVICES / SPLIT / "sriov_numvfs").read_text().strip() == "2"
+        assert {bindings.bound(one).driver for one in (first, second)} == {"vfio-pci"}
+        assert machine.held_by(vm.pid) == 1
+    assert not any(words in kernel_log().removeprefix(said) for words in ASKED_FOR)
+    assert cli.vfioctl("sriov", "off", SPLIT).exit_code == 0
