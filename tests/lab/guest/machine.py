@@ -44,7 +44,7 @@ def running(name: str, *addresses: str, stopped: bool = True) -> Iterator[subpro
 
 
 def _running(name: str) -> Iterator[str]:
-    """Yield what a machine that runs has beside devices: a monitor, and a port that needs no firmware's help."""
+    """Yield what a machine that runs has beside devices: a monitor, and a port that asks no firmware."""
     yield from ("-qmp", f"unix:/run/{name}.qmp,server=on,wait=off")
     yield from ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")
     yield from ("-device", "pcie-root-port,id=empty,chassis=99")

@@ -16,7 +16,7 @@ DISPLAY, SOUND = "0000:02:00.0", "0000:02:00.1"
 SPLIT = "0000:81:00.0"
 """The server's NVMe controller with virtual functions."""
 ANSWERS = 20.0
-"""Seconds within which QEMU has answered the kernel's request, emulated twice over; it takes less than one."""
+"""Seconds within which QEMU has answered the kernel, emulated twice over; it takes less than one."""
 
 pytestmark = [pytest.mark.topologies("workstation"), pytest.mark.deadline(180)]
 
@@ -78,9 +78,7 @@ def test_what_a_machine_that_runs_does_when_the_kernel_asks_for_its_device(given
             talk.ask("device_add", driver="vfio-pci", host=NVME, bus="empty", id="late")
         assert machine.held_by(vm.pid) == 1
         status = talk.ask("query-status")["status"]
-        writer = subprocess.Popen(
-            ["/bin/sh", "-c", f"echo {NVME} > /sys/bus/pci/drivers/vfio-pci/unbind"]
-        )
+        writer = subprocess.Popen(["/bin/sh", "-c", f"echo {NVME} > /sys/bus/pci/drivers/vfio-pci/unbind"])
         began = time.monotonic()
         while writer.poll() is None and time.monotonic() - began < ANSWERS:
             time.sleep(0.05)
@@ -97,7 +95,8 @@ def test_what_a_machine_that_runs_does_when_the_kernel_asks_for_its_device(given
             f"QEMU holds {held} device(s); driver {kernel.driver_of(NVME) or 'none'}",
             *(line for line in log.splitlines() if "vfio" in line or NVME in line),
         ]
-        channel.bring_back(f"request-{plugged.partition(' ')[0]}-{release}.txt", ("\n".join(lines) + "\n").encode())
+        name = f"request-{plugged.partition(' ')[0]}-{release}.txt"
+        channel.bring_back(name, ("\n".join(lines) + "\n").encode())
         assert status == "running", lines
         assert gave is (held == 0), lines
         assert gave or plugged == "before", lines
