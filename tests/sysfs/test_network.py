@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from ipaddress import IPv6Address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support.tree import HostTree
 from tests.sysfs.reading import attributes_of, device_of, host_of, uses_of
 from vfioctl.model.usage import UsageKind
-from vfioctl.sysfs.network import read_network
+from vfioctl.sysfs.network import _spell_v6, read_network
 
 NIC, OTHER = "0000:01:00.0", "0000:02:00.0"
 UP, ADDRESS, ROUTE = UsageKind.INTERFACE, UsageKind.ADDRESS, UsageKind.ROUTE
@@ -192,3 +194,11 @@ def test_no_content_of_the_tables_is_an_error(tmp_path_factory: pytest.TempPathF
     for name in ("fib_trie", "if_inet6", "ipv6_route"):
         tree.file(f"/proc/net/{name}", text)
     read_network(attributes_of(tree), ())
+
+
+@given(st.lists(st.sampled_from([0, 0, 0, 1, 0xFE80, 0xFFFF]), min_size=8, max_size=8))
+def test_an_address_is_spelled_as_everybody_does(words: list[int]) -> None:
+    """As ipaddress does it, which is not imported for it."""
+    number = sum(word << 16 * (7 - at) for at, word in enumerate(words))
+
+    assert _spell_v6(f"{number:032x}") == str(IPv6Address(number))

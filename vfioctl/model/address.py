@@ -64,7 +64,9 @@ class PciAddress(NamedTuple):
 # A scan meets every address several times: as a device, a parent, a group's member.
 @lru_cache(maxsize=65536)
 def _address(text: str) -> PciAddress | None:
-    # The usual ones without re, whose import costs a run more than a hundred addresses.
+    # Most without re, whose import costs a run more than a hundred addresses. All end in a dot and a digit.
+    if text[-2:-1] != ".":
+        return None
     if (plain := _plain(f"0000:{text}" if len(text) == _SHORT else text)) is not None:
         return plain
     found = _SPELLING.fullmatch(text)

@@ -144,12 +144,16 @@ def _addresses_v6(attributes: Attributes) -> Iterator[tuple[str, str]]:
 
 
 def _spell_v6(digits: str) -> str:
-    from ipaddress import IPv6Address
-
-    try:
-        return str(IPv6Address(int(digits, 16)))
-    except ValueError:
+    if digits.strip("0123456789abcdef"):
         return digits
+    # By hand: to import ipaddress would cost more than to read ten devices.
+    words = [digits[at : at + 4].lstrip("0") or "0" for at in range(0, len(digits), 4)]
+    # Two colons stand for the longest run of zeros, the first of those as long, and never for one alone.
+    for length in range(len(words), 1, -1):
+        for at in range(len(words) - length + 1):
+            if words[at : at + length] == ["0"] * length:
+                return f"{':'.join(words[:at])}::{':'.join(words[at + length :])}"
+    return ":".join(words)
 
 
 def _defaults_v6(attributes: Attributes) -> Iterator[str]:

@@ -55,7 +55,7 @@ class Mount(NamedTuple):
 
 def read_blocks(attributes: Attributes) -> dict[str, Block]:
     """Read every block device."""
-    members = class_members(attributes, root.BLOCK, lambda name: not _HIDDEN_PATH.fullmatch(name))
+    members = class_members(attributes, root.BLOCK, _is_shown)
     paths = {member.name: member.path for member in members}
     return {name: _read_block(attributes, name, path, paths) for name, path in paths.items()}
 
@@ -98,8 +98,12 @@ def read_mounts(attributes: Attributes) -> tuple[Mount, ...]:
     return tuple(mounts)
 
 
+def _is_shown(disk: str) -> bool:
+    return not (disk.startswith("nvme") and _HIDDEN_PATH.fullmatch(disk))
+
+
 def _unescape(text: str) -> str:
-    return _OCTAL.sub(lambda found: chr(int(found[1], 8)), text)
+    return _OCTAL.sub(lambda found: chr(int(found[1], 8)), text) if "\\" in text else text
 
 
 def read_swaps(attributes: Attributes) -> tuple[str, ...]:
