@@ -15,7 +15,7 @@ from vfioctl.sysfs import root
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from vfioctl.sysfs.attribute import Attributes
 
@@ -70,24 +70,42 @@ def read_framebuffers(attributes: Attributes) -> dict[str, PciAddress]:
     return {member.name: member.function for member in members if member.function}
 
 
-def read_vfio_nodes(attributes: Attributes) -> VfioNodes:
-    """Return the nodes of VFIO groups and devices."""
+def read_vfio_nodes(
+    attributes: Attributes, known: VfioNodes | None = None, again: Collection[PciAddress] = ()
+) -> VfioNodes:
+    """Return the nodes of VFIO groups and devices.
+
+    Of functions that are ``known`` it is only asked whether they are still there, except of those to be read
+    ``again``: a thousand of them have two thousand files.
+    """
     groups: dict[int, str] = {}
     for name in attributes.names(root.VFIO_GROUPS):
         number = name.removeprefix("noiommu-")
         if number.isdecimal():
             groups[int(number)] = f"{root.VFIO_GROUP_NODES}/{name}"
-    cdevs: dict[PciAddress, str] = {}
-    functions: dict[PciAddress, str] = {}
-    for name, path, address in class_members(attributes, root.VFIO_DEVICES):
-        # ".../0000:01:00.0/vfio-dev/vfio0"; that of a mediated device sits one step deeper, below its UUID.
-        if address is None or _name_above(path, "/vfio-dev/") != address:
+    before = {name: function for function, name in known.functions.items()} if known is not None else {}
+    nodes = VfioNodes(groups, {}, {})
+    for name in attributes.names(root.VFIO_DEVICES):
+        function = before.get(name)
+        if known is None or function is None or function in again:
+            _read_vfio_device(attributes, name, nodes)
             continue
-        functions[address] = name
-        # The `dev` attribute is there only where the kernel has CONFIG_VFIO_DEVICE_CDEV (K27).
-        if attributes.names(path, "dev".__eq__):
-            cdevs[address] = f"{root.VFIO_DEVICE_NODES}/{name}"
-    return VfioNodes(groups, cdevs, functions)
+        nodes.functions[function] = name
+        if function in known.cdevs:
+            nodes.cdevs[function] = known.cdevs[function]
+    return nodes
+
+
+def _read_vfio_device(attributes: Attributes, name: str, nodes: VfioNodes) -> None:
+    path = attributes.target(f"{root.VFIO_DEVICES}/{name}")
+    address = function_above(path) if path is not None else None
+    # ".../0000:01:00.0/vfio-dev/vfio0"; that of a mediated device sits one step deeper, below its UUID.
+    if path is None or address is None or _name_above(path, "/vfio-dev/") != address:
+        return
+    nodes.functions[address] = name
+    # The `dev` attribute is there only where the kernel has CONFIG_VFIO_DEVICE_CDEV (K27).
+    if attributes.names(path, "dev".__eq__):
+        nodes.cdevs[address] = f"{root.VFIO_DEVICE_NODES}/{name}"
 
 
 def _name_above(path: str, folder: str) -> PciAddress | None:

@@ -10,6 +10,7 @@ from vfioctl.errors import NotPermittedError, UsageError
 from vfioctl.model.address import PciAddress
 from vfioctl.model.host import Host, Unread
 from vfioctl.model.kernel import KernelRelease
+from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.assemble import Surroundings, make_device
 from vfioctl.sysfs.attribute import Attributes, Files
@@ -23,13 +24,45 @@ from vfioctl.sysfs.usage import Vfio, read_usage
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from vfioctl.model.device import PciDevice
     from vfioctl.model.group import IommuGroup
-    from vfioctl.sysfs.fetch import Found
+    from vfioctl.sysfs.classes import VfioNodes
+    from vfioctl.sysfs.fetch import Fetched, Found
     from vfioctl.sysfs.groups import GroupFacts
+    from vfioctl.sysfs.holders import Holder
     from vfioctl.sysfs.root import HostRoot
+
+
+class Gathered(NamedTuple):
+    """What devices, groups and VFIO say: the reads that grow with the number of devices."""
+
+    names: tuple[str, ...]
+    """The devices that the bus lists."""
+    groups: tuple[str, ...] | None
+    """The groups that are listed; None where that cannot be known."""
+    fetched: Fetched
+    vfio: VfioNodes
+
+
+class Held(NamedTuple):
+    """Which programs hold nodes, and of which that may not be known."""
+
+    holders: tuple[Holder, ...]
+    unread: dict[str, str]
+
+
+class Reading(NamedTuple):
+    """A host, and what it was put together from."""
+
+    host: Host
+    gathered: Gathered
+    found: Mapping[PciAddress, Found]
+    """The devices' facts, with those marked whose unbind waits."""
+    around: Surroundings
+    held: Held | None
+    """None where it was not looked, as there was nothing to hold."""
 
 
 def read_host(root: HostRoot, *, files: Files | None = None, outline: bool = False) -> Host:
@@ -43,40 +76,77 @@ def read_host(root: HostRoot, *, files: Files | None = None, outline: bool = Fal
         NotPermittedError: the list of PCI devices may not be read.
 
     """
-    files = files or Files(root)
+    return read_whole(files or Files(root), outline=outline).host
+
+
+def read_whole(files: Files, *, outline: bool = False) -> Reading:
+    """Read a host as `read_host` does, and keep what it was put together from."""
     attributes = Attributes(files)
-    names = _device_names(files)
+    names = device_names(files)
     groups = group_names(attributes)
-    found, group_facts, unread = fetch(files, names, groups or (), outline=outline)
-    found.sort(key=_by_address)
-    vfio, mdevs = read_vfio_nodes(attributes), read_mdevs(attributes)
+    fetched = fetch(files, names, groups or (), outline=outline)
+    fetched.devices.sort(key=_by_address)
+    gathered = Gathered(tuple(names), groups, fetched, read_vfio_nodes(attributes))
+    return put_together(attributes, gathered, outline=outline)
+
+
+def put_together(
+    attributes: Attributes, gathered: Gathered, *, outline: bool = False, before: Reading | None = None
+) -> Reading:
+    """Make a host of what was gathered, and read what does not grow with the number of devices.
+
+    Devices and groups of which all is as ``before`` are the very same objects. Which programs hold nodes is
+    not read again then.
+    """
+    found, group_facts, unread = gathered.fetched
+    vfio, mdevs = gathered.vfio, read_mdevs(attributes)
     gpus = read_gpus(attributes, found)
+    held = None
     # Without a node there is nothing to hold: the walk through all processes is spared.
-    holders = read_holders(attributes) if vfio.groups or vfio.functions or gpus.maybe_open else ()
+    if vfio.groups or vfio.functions or gpus.maybe_open:
+        held = (before and before.held) or _held(attributes.files)
+    holders = held.holders if held else ()
     found = mark_unbinding(found, vfio, holders)
+    marked = {one.address: one for one in found}
     probes = {one.address: one.facts for one in found}
-    surroundings = Surroundings(
+    around = Surroundings(
         slots=read_slots(attributes),
         vfio=vfio,
         companions=read_companions(attributes),
         usage=read_usage(attributes, probes, Vfio(vfio, holders, mdevs), gpus),
         vf_indexes=_vf_indexes(found),
     )
-    devices = tuple(make_device(one.address, one.path, one.facts, surroundings) for one in found)
+    devices = _devices(marked, around, before)
     host = Host(
         kernel=KernelRelease.parse(attributes.text(paths.KERNEL_RELEASE) or ""),
-        iommu=_iommu_at_work(groups, devices),
+        iommu=_iommu_at_work(gathered.groups, devices),
         devices=devices,
-        groups=_groups(group_facts, devices, outline=outline),
+        groups=_groups(group_facts, devices, outline=outline, before=before),
         mdevs=mdevs,
         iommu_units=tuple(attributes.names(paths.IOMMU_UNITS)),
         iommufd=attributes.target(paths.IOMMUFD) is not None,
         lockdown=_lockdown(attributes),
         denylist_disabled=attributes.text(paths.DENYLIST_DISABLED) == "Y",
     )
-    unread.update(attributes.unread)
+    unread = unread | attributes.unread | (held.unread if held else {})
     notes = {*_unread_attributes(found), *(Unread(*pair) for pair in unread.items())}
-    return host._replace(unread=tuple(sorted(notes, key=_by_place)))
+    host = host._replace(unread=tuple(sorted(notes, key=_by_place)))
+    return Reading(host, gathered, marked, around, held)
+
+
+def _held(files: Files) -> Held:
+    attributes = Attributes(files)
+    return Held(read_holders(attributes), attributes.unread)
+
+
+def _devices(
+    found: Mapping[PciAddress, Found], around: Surroundings, before: Reading | None
+) -> tuple[PciDevice, ...]:
+    if before is None:
+        return tuple(make_device(one.address, one.path, one.facts, around) for one in found.values())
+    from vfioctl.sysfs.again import remade
+
+    return tuple(remade(found, around, before))
 
 
 def _by_address(one: Found) -> PciAddress:
@@ -87,7 +157,8 @@ def _by_place(note: Unread) -> tuple[str, str]:
     return note.path, note.reason
 
 
-def _device_names(files: Files) -> list[str]:
+def device_names(files: Files) -> list[str]:
+    """Return the devices that the bus lists; raises as `read_host` does."""
     try:
         return files.names(paths.PCI_DEVICES)
     except PermissionError as error:
@@ -124,11 +195,22 @@ def _iommu_at_work(groups: tuple[str, ...] | None, devices: tuple[PciDevice, ...
 
 
 def _groups(
-    found: list[tuple[int, GroupFacts]], devices: tuple[PciDevice, ...], *, outline: bool
+    found: list[tuple[int, GroupFacts]],
+    devices: tuple[PciDevice, ...],
+    *,
+    outline: bool,
+    before: Reading | None,
 ) -> tuple[IommuGroup, ...]:
     if outline or not found:
         return outline_groups(devices, dict(found))
-    return tuple(make_group(number, facts) for number, facts in found)
+    if before is None:
+        return tuple(make_group(number, facts) for number, facts in found)
+    known = dict(before.gathered.fetched.groups)
+    made = before.host.by_group
+    return tuple(
+        made[number] if known.get(number) is facts and number in made else make_group(number, facts)
+        for number, facts in found
+    )
 
 
 def _lockdown(attributes: Attributes) -> str | None:

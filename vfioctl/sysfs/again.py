@@ -1,0 +1,169 @@
+"""Read a host again where one device changed: that device and its group, and what is few on every host.
+
+A whole look at four thousand functions takes a second, and a device that goes is reported as such. What was
+gathered of all others is kept, and the host is put together anew from it, so that it is what a whole look
+would give, but for two things: what changed without being named, and which programs hold nodes.
+"""
+
+from __future__ import annotations
+
+from vfioctl.model.ids import is_vfio_driver
+from vfioctl.sysfs import root as paths
+from vfioctl.sysfs.assemble import make_device
+from vfioctl.sysfs.attribute import Attributes
+from vfioctl.sysfs.classes import read_vfio_nodes
+from vfioctl.sysfs.fetch import Fetched, fetch
+from vfioctl.sysfs.groups import group_names
+from vfioctl.sysfs.reader import Gathered, device_names, put_together
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from typing import TypeVar
+
+    from vfioctl.model.address import PciAddress
+    from vfioctl.model.device import PciDevice
+    from vfioctl.sysfs.assemble import Surroundings
+    from vfioctl.sysfs.attribute import Files
+    from vfioctl.sysfs.classes import VfioNodes
+    from vfioctl.sysfs.fetch import Found
+    from vfioctl.sysfs.reader import Reading
+
+    Key = TypeVar("Key")
+
+_BRIDGES = {1, 2}
+"""Types of the configuration header that are no endpoint's."""
+
+
+def read_again(files: Files, before: Reading, addresses: Collection[PciAddress]) -> Reading | None:
+    """Read these devices and their groups; None where that is not all that changed: then read the whole.
+
+    More has changed where other devices or groups come or go, where something hangs below one of these that
+    goes, where virtual functions are made or removed, where one has mediated devices, and where only the
+    holders of a node tell whether a device is still being unbound.
+    """
+    attributes = Attributes(files)
+    touched = {str(address): address for address in addresses}
+    names = device_names(files)
+    groups = group_names(attributes)
+    present = [name for name in names if name in touched]
+    theirs = {*_groups_now(attributes, present), *_groups_then(before, addresses)}
+    if _others_changed(before, touched, names) or not theirs >= _difference(before.gathered.groups, groups):
+        return None
+    again = fetch(files, present, [name for name in groups or () if name in theirs])
+    now = {one.address: one for one in again.devices}
+    if any(_reaches_further(before, address, now.get(address)) for address in addresses):
+        return None
+    fetched = _merged(before.gathered.fetched, again, touched, theirs)
+    vfio = read_vfio_nodes(attributes, before.gathered.vfio, addresses)
+    if any(_may_wait(one, fetched, vfio) for one in now.values()):
+        return None
+    gathered = Gathered(tuple(names), groups, fetched, vfio)
+    return put_together(attributes, gathered, before=before)
+
+
+def _others_changed(before: Reading, touched: Mapping[str, PciAddress], names: list[str]) -> bool:
+    known = set(before.gathered.names)
+    # Where it is listed under a name that no kernel would write, it would not be found under its own.
+    odd = any(address in before.found and name not in known for name, address in touched.items())
+    return odd or not touched.keys() >= known ^ set(names)
+
+
+def _difference(then: Collection[str] | None, now: Collection[str] | None) -> set[str]:
+    return set(then or ()) ^ set(now or ())
+
+
+def _groups_now(attributes: Attributes, names: list[str]) -> Iterator[str]:
+    for name in names:
+        group = attributes.link_name(f"{paths.PCI_DEVICES}/{name}/iommu_group")
+        if group is not None:
+            yield group
+
+
+def _groups_then(before: Reading, addresses: Collection[PciAddress]) -> Iterator[str]:
+    for address in addresses:
+        device = before.host.by_address.get(address)
+        if device is not None and device.iommu_group is not None:
+            yield str(device.iommu_group)
+
+
+def _merged(
+    before: Fetched, again: Fetched, touched: Mapping[str, PciAddress], groups: Collection[str]
+) -> Fetched:
+    """Put what was read again in the place of what was known of these devices and groups."""
+    addresses = set(touched.values())
+    numbers = {int(name) for name in groups if name.isdecimal()}
+    links = {f"{paths.PCI_DEVICES}/{name}" for name in touched}
+    folders = tuple(f"{paths.IOMMU_GROUPS}/{name}/" for name in groups)
+    devices = [one for one in before.devices if one.address not in addresses] + again.devices
+    facts = [pair for pair in before.groups if pair[0] not in numbers] + again.groups
+    unread = {
+        path: why
+        for path, why in before.unread.items()
+        if path not in links and not f"{path}/".startswith(folders)
+    }
+    return Fetched(
+        sorted(devices, key=lambda one: one.address),
+        sorted(facts, key=lambda pair: pair[0]),
+        unread | again.unread,
+    )
+
+
+def _reaches_further(before: Reading, address: PciAddress, now: Found | None) -> bool:
+    """Tell whether the change of a device is one of others as well."""
+    then = before.found.get(address)
+    if any(mdev.parent == address for mdev in before.host.mdevs):
+        return True
+    if then is not None and now is not None:
+        return _ties(then) != _ties(now)
+    one = then or now
+    if one is None:
+        return False
+    is_bridge = one.facts.bridge or one.facts.config[0] in _BRIDGES
+    return is_bridge or one.facts.physical_function is not None or address in before.host.children
+
+
+def _ties(one: Found) -> tuple[object, ...]:
+    return one.path, one.facts.virtual_functions, one.facts.physical_function
+
+
+def _may_wait(one: Found, fetched: Fetched, vfio: VfioNodes) -> bool:
+    """Tell whether a device without a driver may be waiting for a holder: a sibling explains its node too."""
+    group = one.facts.iommu_group
+    return (
+        one.facts.driver is None
+        and group in vfio.groups
+        and any(
+            other.facts.iommu_group == group and is_vfio_driver(other.facts.driver)
+            for other in fetched.devices
+        )
+    )
+
+
+def remade(found: Mapping[PciAddress, Found], around: Surroundings, before: Reading) -> Iterator[PciDevice]:
+    """Yield the devices, those of before where neither they nor what surrounds them changed."""
+    then = before.around
+    slots, groups = _differing(around.slots, then.slots), _differing(around.vfio.groups, then.vfio.groups)
+    changed = {
+        *_differing(around.vfio.cdevs, then.vfio.cdevs),
+        *_differing(around.companions, then.companions),
+        *_differing(around.usage.interfaces, then.usage.interfaces),
+        *_differing(around.usage.disks, then.usage.disks),
+        *_differing(around.usage.uses, then.usage.uses),
+        *_differing(around.vf_indexes, then.vf_indexes),
+    }
+    for address, one in found.items():
+        old = before.host.by_address.get(address)
+        if old is not None and before.found[address] == one and address not in changed:
+            surrounded_as_before = one.facts.iommu_group not in groups and address.slot not in slots
+            if surrounded_as_before:
+                yield old
+                continue
+        device = make_device(address, one.path, one.facts, around)
+        yield old if old is not None and old == device else device
+
+
+def _differing(now: Mapping[Key, object], then: Mapping[Key, object]) -> set[Key]:
+    if now == then:
+        return set()
+    return {key for key in now.keys() | then.keys() if now.get(key) != then.get(key)}
