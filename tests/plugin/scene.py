@@ -54,6 +54,7 @@ class Table:
         self.listen = ""
         self.cordoned: frozenset[str] = frozenset()
         self.judged = 0
+        self.again: float | None = None
         self.seen: tuple[Offer, ...] = ()
 
     def judge(self, view: Iterable[Offer]) -> tuple[tuple[Offer, ...], bool]:
@@ -79,6 +80,10 @@ class Table:
             if one.id == subject
         )
 
+    def arbitrate(self, offers: Iterable[Offer]) -> tuple[Offer, ...]:
+        """Leave everything as it is: nobody owns anything here."""
+        return tuple(offers)
+
     def allocate(self, offered: Offer, ids: tuple[str, ...]) -> Grant | Denied:
         """Grant a node for each id, and the ids in the environment."""
         known = {one.id: one for one in offered.items}
@@ -89,6 +94,16 @@ class Table:
                 return Denied("FAILED_PRECONDITION", f"{name} is {known[name].reason}")
         nodes = tuple(Node(f"/dev/vfio/{name}", f"/dev/vfio/{name}", "rw") for name in ids)
         return Grant(envs=(("IDS", ",".join(ids)),), nodes=nodes)
+
+    def starts(self, resource: str) -> bool:
+        """Ask for nothing before containers start."""
+        del resource
+        return False
+
+    async def prepare(self, offered: Offer, ids: tuple[str, ...]) -> Denied | None:
+        """Agree."""
+        del offered, ids
+        return None
 
     def prefer(
         self, offered: Offer, available: tuple[str, ...], must_include: tuple[str, ...], size: int

@@ -248,6 +248,7 @@ def test_the_words_are_a_closed_list() -> None:
         "group-changed",
         "group-not-viable",
         "group-in-use",
+        "host-needs-it",
         "config-space-dead",
         "aer-fatal",
         "power-d3cold",

@@ -34,15 +34,15 @@ class Planning:
         self.decide = decide
         self._catalog: DriverCatalog | None = None
 
-    def plan(self, root: HostRoot) -> Plan:
-        """Read the host and plan for it.
+    def plan(self, root: HostRoot, host: Host | None = None) -> Plan:
+        """Read the host, unless it was read just now, and plan for it.
 
         Raises:
             NotFoundError: a selector matches nothing.
             UsageError: a selector is not exact enough to change something.
 
         """
-        host = self.host = read_host(root)
+        host = self.host = host or read_host(root)
         request = self._request(named(host, self.asked.selectors, self.asked.command, every=self.asked.every))
         if self._catalog is None:
             # Modules do not come and go: what takes long to read is read once.

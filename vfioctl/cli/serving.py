@@ -22,17 +22,19 @@ def look_at_host() -> View:
     """Look at the host; called in a process of its own."""
     from vfioctl.plugin.decisions import View
     from vfioctl.plugin.sight import look
+    from vfioctl.sysfs.openers import look_for_openers
     from vfioctl.sysfs.reader import read_host
     from vfioctl.sysfs.root import HostRoot
 
     root = HostRoot()
-    return View(read_host(root), look(root))
+    return View(read_host(root), look(root), look_for_openers())
 
 
 def serve_host(session: Session, load: Callable[[], Config], *, log_format: str, drain: bool) -> None:
     """Serve until told to end; raises as `vfioctl.plugin.serving.serve` does."""
     from vfioctl.cli.logs import speak
     from vfioctl.cli.naming import Specification
+    from vfioctl.cli.plugin_hands import hands
     from vfioctl.plugin import protocol
     from vfioctl.plugin.lock import PATH
     from vfioctl.plugin.serving import serve
@@ -49,4 +51,5 @@ def serve_host(session: Session, load: Callable[[], Config], *, log_format: str,
         drain=drain,
         admin=os.environ.get(protocol.PATH_VARIABLE, protocol.PATH),
         names=Specification(),
+        hands=hands(),
     )

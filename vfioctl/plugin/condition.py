@@ -24,6 +24,7 @@ REASONS = {
     "group-changed": "its IOMMU group is not the one it was offered with",
     "group-not-viable": "another member of its IOMMU group is with the host, or that is unknown",
     "group-in-use": "another member of its IOMMU group is in use",
+    "host-needs-it": "the host cannot spare it: a bind would be refused",
     "config-space-dead": "it does not answer: its configuration space reads all ones",
     "aer-fatal": "it reported a fatal error",
     "power-d3cold": "it is powered off (D3cold) and does not answer",

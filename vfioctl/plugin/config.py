@@ -49,6 +49,10 @@ _PLUGIN: Mapping[str, AnyReader] = {
 }
 _EVERY: Mapping[str, AnyReader] = {"name": keys.resource_name, "kind": keys.choice(Kind)}
 _PRIORITY = keys.number(-1000, 1000)
+_RELEASE: Mapping[str, AnyReader] = {
+    "on_release": keys.several(keys.release_action),
+    "release_timeout": keys.number(1, 3600),
+}
 _BY_KIND: Mapping[Kind, Mapping[str, AnyReader]] = {
     Kind.PCI: {
         **_EVERY,
@@ -61,6 +65,7 @@ _BY_KIND: Mapping[Kind, Mapping[str, AnyReader]] = {
         "bind": keys.choice(BindMode),
         "cdi": keys.flag,
         "priority": _PRIORITY,
+        **_RELEASE,
     },
     Kind.MDEV: {
         **_EVERY,

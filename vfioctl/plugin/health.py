@@ -11,9 +11,10 @@ from vfioctl.plugin.values import Item, Offer
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from vfioctl.model.host import Host
+    from vfioctl.plugin.claims import Claim
     from vfioctl.plugin.resources import Sorted
     from vfioctl.plugin.settings import Config
     from vfioctl.plugin.sight import Sight
@@ -38,6 +39,20 @@ class History(NamedTuple):
     """What was published; the empty one knows nothing."""
 
     known: tuple[Known, ...] = ()
+
+
+def published_before(claims: Iterable[Claim]) -> History:
+    """Return what an earlier plugin published and this one must go on with: what is claimed."""
+    return History(
+        tuple(
+            Known(Item(one.id, one.resource, one.members, (), _first(one.groups), None, one.groups))
+            for one in claims
+        )
+    )
+
+
+def _first(groups: tuple[int, ...]) -> int | None:
+    return groups[0] if groups else None
 
 
 class Judged(NamedTuple):

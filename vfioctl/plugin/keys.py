@@ -13,6 +13,7 @@ from vfioctl.model.pattern import pattern
 from vfioctl.model.selector import MdevTerm, Selector, UsbTerm
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.names import resource_name_problem
+from vfioctl.plugin.settings import OnRelease
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -166,6 +167,19 @@ def device_path(place: Place, value: object) -> str:
     if not path.startswith("/dev/") or path != posixpath.normpath(path) or "\0" in path:
         raise place.error(f"{shown(path)} is no path of a device node", 'a node below /dev, as in "/dev/kvm"')
     return path
+
+
+def release_action(place: Place, value: object) -> str:
+    """Read what is to be done on release: a word, or the path of a program."""
+    action = text(place, value)
+    words = [word.value for word in OnRelease]
+    if action.startswith("/"):
+        if action != posixpath.normpath(action) or not action.isprintable():
+            raise place.error(f"{shown(action)} is no path of a program", "an absolute one without detours")
+    elif action not in words:
+        expected = f'{_one_of(words, action)}, or a program as in "/usr/local/sbin/wipe"'
+        raise place.error(f"{shown(action)} is none of its words", expected)
+    return action
 
 
 def listen(place: Place, value: object) -> str:

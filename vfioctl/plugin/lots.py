@@ -48,6 +48,14 @@ class Lot(NamedTuple):
             return self.mdev.iommu_group
         return self.functions[0].iommu_group if self.functions else None
 
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Every IOMMU group that it takes, its own first."""
+        if self.mdev is not None:
+            return () if self.group is None else (self.group,)
+        found = dict.fromkeys(function.iommu_group for function in self.functions)
+        return tuple(group for group in found if group is not None)
+
 
 def resources_of(host: Host, config: Config) -> tuple[Resource, ...]:
     """Return the resources of a configuration; without a file one for each model on a vfio driver."""

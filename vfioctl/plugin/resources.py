@@ -13,7 +13,7 @@ from vfioctl.plugin.values import Item, Offer
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
     from vfioctl.model.address import PciAddress
@@ -67,17 +67,21 @@ def sort_out(
     claims = _claims(lot for _, found in selected for lot in found)
     offers: list[Offer] = []
     left_out: list[LeftOut] = []
+    kept: dict[str, list[Lot]] = {}
     for resource, found in selected:
-        kept: list[Lot] = []
+        fit = kept[resource.name] = []
         for lot in found:
             why = _lost(lot, claims) or why_left_out(host, lot, sight)
             if why is None:
-                kept.append(lot)
+                fit.append(lot)
             else:
                 left_out.append(LeftOut(lot.id, resource.name, why))
-        shared = _shared_groups(resource, kept)
-        left_out += [LeftOut(lot.id, resource.name, shared[lot.id]) for lot in kept if lot.id in shared]
-        items = (_item(host, lot, unfit(host, lot, sight, cordoned)) for lot in kept if lot.id not in shared)
+    spread = _spread_groups(kept)
+    for resource, _ in selected:
+        shared = _kept_back(resource, kept[resource.name], spread)
+        left_out += [LeftOut(one, resource.name, why) for one, why in shared.items()]
+        offered = (lot for lot in kept[resource.name] if lot.id not in shared)
+        items = (_item(host, lot, unfit(host, lot, sight, cordoned)) for lot in offered)
         offers.append(Offer(resource.name, tuple(items)))
         if resource.kind is Kind.USB and sight.usb is None:
             left_out.append(LeftOut("usb", resource.name, "this host does not say which USB devices it has"))
@@ -143,20 +147,28 @@ def _lost(lot: Lot, claims: dict[Thing, list[Resource]]) -> str | None:
     return None
 
 
-def _shared_groups(resource: Resource, kept: Sequence[Lot]) -> dict[str, str]:
+def _spread_groups(kept: Mapping[str, Sequence[Lot]]) -> dict[int, list[str]]:
+    """Return the groups of which more than one item would be offered, in whichever resource."""
+    items: dict[int, list[str]] = {}
+    for lots_of_one in kept.values():
+        for lot in lots_of_one:
+            for group in lot.groups:
+                items.setdefault(group, []).append(lot.id)
+    return {group: ids for group, ids in items.items() if len(ids) > 1}
+
+
+def _kept_back(
+    resource: Resource, kept: Sequence[Lot], spread: Mapping[int, Sequence[str]]
+) -> dict[str, str]:
     """Return the items that `refuse` keeps back, with the reason."""
     if resource.shared_group is not SharedGroup.REFUSE:
         return {}
-    items: dict[int, list[str]] = {}
+    found: dict[str, str] = {}
     for lot in kept:
-        for group in {device.iommu_group for device in lot.functions if device.iommu_group is not None}:
-            items.setdefault(group, []).append(lot.id)
-    return {
-        one: f"its IOMMU group {group} is spread over {len(ids)} items: {' '.join(ids)}"
-        for group, ids in items.items()
-        if len(ids) > 1
-        for one in ids
-    }
+        for group in lot.groups:
+            if ids := spread.get(group):
+                found[lot.id] = f"its IOMMU group {group} is spread over {len(ids)} items: {' '.join(ids)}"
+    return found
 
 
 def _item(host: Host, lot: Lot, reason: str | None) -> Item:
@@ -171,4 +183,5 @@ def _item(host: Host, lot: Lot, reason: str | None) -> Item:
         numa_nodes=tuple(sorted(nodes)),
         group=lot.group,
         reason=reason,
+        groups=lot.groups,
     )

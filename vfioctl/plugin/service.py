@@ -38,6 +38,12 @@ if TYPE_CHECKING:
         ) -> tuple[str, ...] | Denied:
             """Return the ids to take, best first."""
 
+        def starts(self, resource: str) -> bool:
+            """Tell whether something is to be done before each start of a container."""
+
+        async def prepare(self, offer: Offer, ids: tuple[str, ...]) -> Denied | None:
+            """Do it, in less than 30 seconds."""
+
 
 log = logging.getLogger("vfioctl.plugin")
 
@@ -103,7 +109,9 @@ class Service(pb_grpc.DevicePluginServicer):
 
     def options(self) -> pb.DevicePluginOptions:
         """Return what the kubelet may ask besides Allocate."""
-        return pb.DevicePluginOptions(get_preferred_allocation_available=True)
+        return pb.DevicePluginOptions(
+            get_preferred_allocation_available=True, pre_start_required=self.desk.starts(self.resource)
+        )
 
     async def GetDevicePluginOptions(  # noqa: N802 - the protocol's name
         self, request: pb.Empty, context: Context
@@ -184,8 +192,16 @@ class Service(pb_grpc.DevicePluginServicer):
     async def PreStartContainer(  # noqa: N802 - the protocol's name
         self, request: pb.PreStartContainerRequest, context: Context
     ) -> pb.PreStartContainerResponse:
-        """Agree: the options say that it need not be asked."""
-        del request, context
+        """Prepare the devices of a container that is about to start, for the first time or again."""
+        ids = _sorted(request.devices_ids)
+        try:
+            denied = await self.desk.prepare(self.offer, ids)
+        except Exception:
+            log.exception("%s: %s could not be prepared", self.resource, " ".join(ids))
+            await _abort(context, grpc.StatusCode.INTERNAL, f"vfioctl could not prepare {' '.join(ids)}")
+        if denied is not None:
+            log.warning("%s: not prepared: %s", self.resource, denied.message)
+            await _abort(context, grpc.StatusCode[denied.code], denied.message)
         return pb.PreStartContainerResponse()
 
     def _ask(self, ask: Callable[[], Answer | Denied]) -> Answer | Denied:

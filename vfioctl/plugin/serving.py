@@ -7,19 +7,28 @@ import os
 import signal
 
 from vfioctl.model.value import NamedTuple
+from vfioctl.plugin.binding import AtStart, Binding
 from vfioctl.plugin.cordons import FILE as CORDONS
 from vfioctl.plugin.cordons import load_cordons
 from vfioctl.plugin.decisions import Decisions
+from vfioctl.plugin.keeper import Keeper
 from vfioctl.plugin.lock import PATH, only_one
 from vfioctl.plugin.notify import Notifier
+from vfioctl.plugin.ownership import part
+from vfioctl.plugin.programs import refuse_unsafe
 from vfioctl.plugin.protocol import PATH as ADMIN
 from vfioctl.plugin.reading import Reading
+from vfioctl.plugin.release import Release
+from vfioctl.plugin.reservations import FILE as CLAIMS
+from vfioctl.plugin.reservations import boot_id
+from vfioctl.plugin.surveying import OpenNodes, Survey
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from vfioctl.plugin.decisions import View
+    from vfioctl.plugin.hands import Hands
     from vfioctl.plugin.naming import Names
     from vfioctl.plugin.settings import Config
     from vfioctl.plugin.supervisor import Supervisor, Times
@@ -36,6 +45,7 @@ class _Manner(NamedTuple):
     changes: Callable[[], AsyncIterator[object]] | None
     times: Times | None
     drain: bool
+    hands: Hands | None
 
 
 def serve(  # noqa: PLR0913 - what cli hands in, by keyword
@@ -48,13 +58,15 @@ def serve(  # noqa: PLR0913 - what cli hands in, by keyword
     drain: bool = False,
     admin: str = ADMIN,
     names: Names | None = None,
+    hands: Hands | None = None,
 ) -> None:
     """Serve until SIGTERM; SIGHUP has the configuration read again.
 
     ``scan`` looks at the host, in another process, so it must be a function of a module or a partial of one;
     ``load`` reads the configuration; ``changes`` begins to listen for what the kernel reports. With ``drain``
     kubelets are told in the end that nothing is offered any more. ``admin`` is where it answers questions;
-    ``names`` has container runtimes know what is handed out by name.
+    ``names`` has container runtimes know what is handed out by name; ``hands`` change drivers. What is
+    allocated is kept beside the lock.
 
     Raises:
         LockedError: another one serves.
@@ -66,15 +78,17 @@ def serve(  # noqa: PLR0913 - what cli hands in, by keyword
     # Before another process is started, which must not inherit what is for this one.
     notifier = Notifier(os.environ)
     with only_one(lock):
-        config = load()
+        config = refuse_unsafe(load())
         # Before gRPC is loaded, so that its start and the reader's overlap.
         reading = Reading(scan)
         try:
             os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
             # No child of ours speaks gRPC, and what it does at a fork disturbs both sides.
             os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
-            manner = _Manner(notifier, admin, changes, times, drain=drain)
-            decisions = Decisions(config, names=names)
+            manner = _Manner(notifier, admin, changes, times, drain=drain, hands=hands)
+            keeper = Keeper(f"{os.path.dirname(lock)}/{CLAIMS}", boot_id())  # noqa: PTH120 - of a text
+            binding = Binding(keeper, hands)
+            decisions = Decisions(config, names=names, keeper=keeper, binding=binding)
             interrupted = asyncio.run(_serve(reading, decisions, load, manner))
         finally:
             reading.close()
@@ -90,17 +104,21 @@ async def _serve(
 ) -> bool:
     from vfioctl.plugin.admin import Admin
     from vfioctl.plugin.attendants import attended
+    from vfioctl.plugin.minding import Minder
     from vfioctl.plugin.pages import keep_listening
     from vfioctl.plugin.steering import Steering
     from vfioctl.plugin.supervisor import Supervisor
 
     def load_after(before: object) -> Decisions:
-        return Decisions(load(), before if isinstance(before, Decisions) else None)
+        return Decisions(refuse_unsafe(load()), before if isinstance(before, Decisions) else decisions)
+
+    def rules() -> Decisions:
+        return rules_of(supervisor)
 
     cordons = f"{os.path.dirname(manner.admin)}/{CORDONS}"  # noqa: PTH120 - of a text
     decisions.cordoned = load_cordons(cordons)
     supervisor = Supervisor(
-        reading,
+        Survey(reading, rules, manner.hands),
         decisions,
         load_after,
         manner.changes() if manner.changes is not None else None,
@@ -108,14 +126,41 @@ async def _serve(
         doors=NODES,
     )
     interrupted = _obey(supervisor, manner.notifier)
-    steering = Steering(supervisor, cordons)
+    keeper, nodes = decisions.keeper, OpenNodes()
+    keeper.counts = supervisor.counts
+    minder = Minder(keeper, supervisor, nodes.look, Release(keeper, lambda: rules().config, manner.hands))
+    steering = Steering(supervisor, cordons, [part(lambda: rules().book())])
     async with attended(
         metrics_and_health=keep_listening(supervisor),
         admin_socket=Admin(steering, manner.admin).run(),
         word_to_the_service_manager=manner.notifier.keep_telling(supervisor),
+        minding_of_who_owns_what=minder.run(),
+        binding_at_the_start=bind_at_start(supervisor, AtStart(manner.hands, supervisor.poke)),
     ):
         await supervisor.run(drain=manner.drain)
+    nodes.close()
     return interrupted.is_set()
+
+
+def rules_of(supervisor: Supervisor) -> Decisions:
+    """Return the rules that hold, which a reload replaces."""
+    rules = supervisor.rules
+    if not isinstance(rules, Decisions):
+        raise TypeError(rules)
+    return rules
+
+
+async def bind_at_start(supervisor: Supervisor, starting: AtStart) -> None:
+    """Bind what a look finds on another driver, if that is to be done at the start."""
+    looks, rules = 0, supervisor.rules
+    while True:
+        await supervisor.changed.until(lambda: supervisor.looks > looks)  # noqa: B023 - asked before it changes
+        if supervisor.rules is not rules:
+            rules = supervisor.rules
+            starting.again()
+        looks = supervisor.looks
+        decisions = rules_of(supervisor)
+        await starting.consider(decisions.config, decisions.judged.offers if decisions.judged else ())
 
 
 def _obey(supervisor: Supervisor, notifier: Notifier) -> asyncio.Event:

@@ -70,6 +70,14 @@ class BindMode(StrEnum):
     ON_DEMAND = "on-demand"
 
 
+class OnRelease(StrEnum):
+    """What can be done when a device is released, beside running a program."""
+
+    RESET = "reset"
+    GIVE_BACK = "give-back"
+    """To the driver of the host that it came from."""
+
+
 class Registration(StrEnum):
     """How the kubelet learns of the plugin."""
 
@@ -100,6 +108,10 @@ class Resource(NamedTuple):
     backend: Backend = Backend.AUTO
     env: tuple[EnvStyle, ...] = ()
     bind: BindMode = BindMode.ASSUME
+    on_release: tuple[str, ...] = ()
+    """Words of `OnRelease` and paths of programs, in their order."""
+    release_timeout: float = 60.0
+    """Seconds after which such a program is killed."""
     cdi: bool = False
     priority: int = 0
     paths: tuple[str, ...] = ()

@@ -51,6 +51,10 @@ if TYPE_CHECKING:
             """The configuration's file, which may change."""
 
         @property
+        def again(self) -> float | None:
+            """When owners alone change what is to be published."""
+
+        @property
         def listen(self) -> str:
             """Where metrics and health are served; empty: nowhere."""
 
@@ -61,7 +65,10 @@ if TYPE_CHECKING:
             """Say of each resource what it makes of a thing on the host."""
 
         def judge(self, view: Any) -> tuple[tuple[Offer, ...], bool]:  # noqa: ANN401 - as looked
-            """Return what to publish, and whether to look again soon."""
+            """Return what to publish as far as the hardware goes, and whether to look again soon."""
+
+        def arbitrate(self, offers: Sequence[Offer]) -> tuple[Offer, ...]:
+            """Return what to publish of it, given who owns what."""
 
     class Eyes(Protocol):
         """Who looks at the host."""
@@ -151,6 +158,7 @@ class Supervisor:
         self._poked = asyncio.Event()
         self._stopping = asyncio.Event()
         self._reloading = False
+        self._offers: Sequence[Offer] = ()
         self._tasks: list[asyncio.Task[None]] = []
         self._place = _place(rules)
         socket_name(self._place, "")
@@ -288,7 +296,12 @@ class Supervisor:
     async def _publish(self, offers: Sequence[Offer]) -> None:
         wanted = {offer.resource for offer in offers}
         await self._drop(set(self.kept) - wanted)
-        for offer in offers:
+        self._offers = offers
+        self.arbitrate()
+
+    def arbitrate(self) -> float | None:
+        """Publish what owners change, without looking at the host; return when that may change by itself."""
+        for offer in self.rules.arbitrate(self._offers):
             kept = self.kept.get(offer.resource)
             before = kept.service.offer if kept else None
             if kept is None:
@@ -298,6 +311,16 @@ class Supervisor:
             news = offered(before, offer)
             log.log(logging.WARNING if news.facts["reasons"] else logging.INFO, news)
         self.changed.ring()
+        return self.rules.again
+
+    async def until_seen(self) -> None:
+        """Wait until the host was looked at."""
+        await self.changed.until(lambda: self.last_look is not None)
+
+    @property
+    def kubelet_dir(self) -> str:
+        """The kubelet's folder, as configured now."""
+        return self.rules.kubelet_dir
 
     def _start(self, offer: Offer) -> None:
         service = Service(offer, self.rules, self.counts)
@@ -326,10 +349,13 @@ class Supervisor:
             self.changed.ring()
             return
         moved = (place, rules.watcher) != (self._place, self.rules.watcher)
+        # The kubelet asks for the options only when a resource is registered.
+        other = {name for name in self.kept if rules.starts(name) != self.rules.starts(name)}
         self.rules = rules
         self.reload_error = None
         if moved:
             await self._move(place)
+        await self._drop(other & self.kept.keys())
         for kept in self.kept.values():
             kept.service.desk = rules
         self.reloads += 1

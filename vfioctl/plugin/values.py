@@ -25,6 +25,8 @@ class Item(NamedTuple):
     """The IOMMU group of its lowest member, or of the mediated device itself; None where there is none."""
     reason: str | None
     """None: healthy; else why not, a word of `vfioctl.plugin.health.REASONS`."""
+    groups: tuple[int, ...] = ()
+    """Every IOMMU group that somebody needs who has it: a slot's functions may be in several."""
 
 
 class _Offer(NamedTuple):

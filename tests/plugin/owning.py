@@ -1,0 +1,216 @@
+"""The plugin with its real rules and its ledger, and a kubelet, over real sockets; time is the test's."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.plugin.factory import machine, seeing
+from tests.plugin.kubelet.kubelet import Kubelet, Settings
+from tests.plugin.scene import QUICK
+from vfioctl.plugin.bell import Bell
+from vfioctl.plugin.binding import AtStart, Binding
+from vfioctl.plugin.config import parse
+from vfioctl.plugin.decisions import Decisions, View
+from vfioctl.plugin.keeper import Keeper
+from vfioctl.plugin.minding import Minder, Rhythm
+from vfioctl.plugin.release import Release
+from vfioctl.plugin.serving import bind_at_start
+from vfioctl.plugin.supervisor import Supervisor
+from vfioctl.plugin.surveying import Survey
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from vfioctl.model.device import PciDevice
+    from vfioctl.plugin.hands import Hands
+    from vfioctl.plugin.ownership import Row
+    from vfioctl.sysfs.openers import Opener
+
+RHYTHM = Rhythm(least=0.001, first=0.01, last=0.1)
+TICK = 0.1
+
+
+class Time:
+    """A time that goes by while a test waits for something, and never while it does something."""
+
+    def __init__(self) -> None:
+        """Begin somewhere."""
+        self.now = 1000.0
+        self._bell = Bell()
+
+    def __call__(self) -> float:
+        """Tell it."""
+        return self.now
+
+    def tick(self) -> None:
+        """Go on a bit."""
+        self.now += TICK
+        self._bell.ring()
+
+    async def until(self, when: float) -> None:
+        """Wait for it."""
+        await self._bell.until(lambda: self.now >= when)
+
+
+class Host:
+    """A host that is what the test says, and who has which node open."""
+
+    def __init__(self, *devices: PciDevice) -> None:
+        """Have these devices."""
+        self.view = View(machine(*devices), seeing())
+        self.openers: tuple[Opener, ...] = ()
+
+    async def read(self) -> object:
+        """Look."""
+        return self.view
+
+    async def look(self) -> tuple[Opener, ...]:
+        """Look for open nodes."""
+        return self.openers
+
+    def has(self, *devices: PciDevice) -> None:
+        """Have others from now on."""
+        self.view = View(machine(*devices), seeing())
+
+
+@dataclass
+class Plugin:
+    """One life of the plugin; `kill` ends it as SIGKILL does."""
+
+    supervisor: Supervisor
+    keeper: Keeper
+    minder: Minder
+    rules: Decisions
+    tasks: tuple[asyncio.Task[None], ...]
+
+    def table(self) -> dict[str, Row]:
+        """Return the ownership table by item."""
+        rules = self.supervisor.rules
+        assert isinstance(rules, Decisions)
+        return {row.id: row for row in rules.table()}
+
+    def states(self) -> dict[str, tuple[str, str | None, str | None]]:
+        """Return state, pod and reason of each item."""
+        return {row.id: (row.state.value, row.owner, row.reason) for row in self.table().values()}
+
+    async def kill(self) -> None:
+        """End it without a word: nothing is said to the kubelet, nothing is written."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.wait(self.tasks)
+
+
+@dataclass
+class Stage:
+    """A kubelet, a host, and the plugin of the moment."""
+
+    folder: str
+    text: str
+    host: Host
+    kubelet: Kubelet
+    hands: Hands | None
+    plugin: Plugin
+    time: Time = field(default_factory=Time)
+    surveyed: bool = False
+    """Whether the hands are asked what the host can spare."""
+    at_start: bool = False
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Wait until something holds, and let time go by; what the table says is said when it does not."""
+
+        def ticking() -> object:
+            found = holds()
+            if not found:
+                self.time.tick()
+            return found
+
+        try:
+            await self.kubelet.until(ticking, within=30.0)
+        except AssertionError as error:
+            raise AssertionError(f"{self.plugin.states()}\n{self.plugin.keeper.ledger}\n{error}") from error
+
+    async def until_state(self, item: str, state: str) -> None:
+        """Wait until an item is in a state."""
+        await self.until(lambda: self.plugin.states()[item][0] == state)
+
+    async def until_reason(self, item: str, reason: str | None) -> None:
+        """Wait until an item is published with a reason."""
+        await self.until(lambda: self.plugin.states()[item][2] == reason)
+
+    async def until_counts(self, resource: str, capacity: int, allocatable: int) -> None:
+        """Wait until the node shows these numbers."""
+        await self.until(lambda: self.kubelet.books.counts(resource) == (capacity, allocatable))
+
+    async def until_free(self) -> None:
+        """Wait until nobody has anything, and everything is healthy."""
+        await self.until(
+            lambda: all(state[0] == "free" and state[2] is None for state in self.plugin.states().values())
+        )
+
+    async def restart(self) -> None:
+        """Kill the plugin, and start another one."""
+        await self.plugin.kill()
+        self.plugin = start(self)
+        await self.begun()
+
+    async def begun(self) -> None:
+        """Wait until all is registered and the kubelet has said what pods have; no time goes by."""
+        await self.kubelet.until(
+            lambda: self.plugin.supervisor.ready and self.plugin.keeper.ledger.answered and self._is_listed(),
+            within=30.0,
+        )
+
+    def _is_listed(self) -> bool:
+        """Tell whether the kubelet has received every list."""
+        offers = (kept.service.offer for kept in self.plugin.supervisor.kept.values())
+        return all(self.kubelet.books.counts(one.resource)[0] == len(one.items) for one in offers)
+
+    def see(self, *devices: PciDevice) -> None:
+        """Change the host, and have it looked at."""
+        self.host.has(*devices)
+        self.plugin.supervisor.poke()
+
+
+def start(stage: Stage) -> Plugin:
+    """Start a plugin."""
+    keeper = Keeper(f"{stage.folder}/claims.json", "boot", stage.time)
+    first = Decisions(parse(stage.text), keeper=keeper, binding=Binding(keeper, stage.hands))
+
+    def rules() -> Decisions:
+        assert isinstance(supervisor.rules, Decisions)
+        return supervisor.rules
+
+    eyes = Survey(stage.host, rules, stage.hands) if stage.surveyed else stage.host
+    supervisor = Supervisor(eyes, first, lambda held: held, times=QUICK._replace(settle=0.005, doubt=0.005))
+
+    clean = Release(keeper, lambda: rules().config, stage.hands, again=0.05)
+    minder = Minder(keeper, supervisor, stage.host.look, clean, RHYTHM, stage.time.until)
+    work = [supervisor.run(), minder.run()]
+    if stage.at_start:
+        work.append(bind_at_start(supervisor, AtStart(stage.hands, supervisor.poke)))
+    return Plugin(supervisor, keeper, minder, first, tuple(map(asyncio.create_task, work)))
+
+
+def tables(folder: object, *resources: str) -> str:
+    """Return a configuration of these tables."""
+    head = f'[plugin]\nkubelet_dir = "{folder}"\n'
+    return head + "".join(f"[[resource]]\n{resource}\n" for resource in resources)
+
+
+@asynccontextmanager
+async def owning(
+    folder: object, text: str, *devices: PciDevice, hands: Hands | None = None, seed: int = 0, **more: bool
+) -> AsyncIterator[Stage]:
+    """Run a kubelet and the plugin; all is registered, and the kubelet has said what pods have."""
+    async with Kubelet(str(folder), Settings(dial=1.0, seed=seed)) as kubelet:
+        stage = Stage(str(folder), text, Host(*devices), kubelet, hands, None, **more)  # type: ignore[arg-type]
+        stage.plugin = start(stage)
+        try:
+            await stage.begun()
+            yield stage
+        finally:
+            with suppress(AssertionError):
+                await stage.plugin.kill()

@@ -1,0 +1,327 @@
+"""Groups that are shared, over real sockets: who gets what, who is refused, and when it is free again."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.plugin.factory import card, given
+from tests.plugin.kubelet.pods import pod
+from tests.plugin.owning import Stage, owning, tables
+from vfioctl.sysfs.openers import Opener
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.plugin.kubelet.pods import Pod
+
+pytestmark = pytest.mark.slow
+
+GPU, AUDIO = "v.io/gpu", "v.io/audio"
+FIRST, SOUND, SECOND, OTHER = "0000:01:00.0", "0000:01:00.1", "0000:02:00.0", "0000:02:00.1"
+CARDS = (*card(1, 1), *card(2, 2))
+
+
+def two_resources(folder: object, mode: str = "same-pod", more: str = "") -> str:
+    """Return the configuration that every operator writes first: GPUs here, their audio functions there."""
+    return tables(
+        folder,
+        f'name = "{GPU}"\nselect = ["10de:2204"]\nshared_group = "{mode}"\n{more}',
+        f'name = "{AUDIO}"\nselect = ["10de:1aef"]\nshared_group = "{mode}"\n{more}',
+    )
+
+
+async def end(stage: Stage, one: Pod) -> None:
+    """End a pod, and wait until all is free."""
+    one.phase = "Succeeded"
+    await stage.until_free()
+
+
+def seed_for(order: tuple[str, str]) -> int:
+    """Return with which seed the kubelet asks in this order."""
+    for seed in range(100):
+        names = [GPU, AUDIO]
+        Random(seed).shuffle(names)  # noqa: S311 - an order
+        if tuple(names) == order:
+            return seed
+    raise AssertionError(order)
+
+
+@pytest.mark.parametrize("order", [(GPU, AUDIO), (AUDIO, GPU)])
+def test_one_pod_gets_both_functions_in_either_order(place: Path, order: tuple[str, str]) -> None:
+    """The kubelet asks for a container's resources in no order; the audio function is that of the card."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *CARDS, seed=seed_for(order)) as stage:
+            one = await stage.kubelet.run(pod("vm", {GPU: 1, AUDIO: 1}))
+            assert one.active, one.message
+            held = stage.kubelet.books.bookings[one.uid, "main"]
+            (gpu,), (audio,) = held[GPU].ids, held[AUDIO].ids
+            assert gpu[:-1] == audio[:-1]
+            await stage.until_state(gpu, "allocated")
+            assert stage.plugin.states()[audio] == ("allocated", "default/vm (container main)", None)
+            assert stage.plugin.keeper.counts.group_conflicts == 0
+            await end(stage, one)
+            assert stage.plugin.keeper.counts.releases == 2
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("mine", "others"), [(GPU, AUDIO), (AUDIO, GPU)])
+def test_the_other_function_is_nobody_elses(place: Path, mine: str, others: str) -> None:
+    """Both orders: after the window the sibling is unhealthy, and free again when the pod has ended."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            one = await stage.kubelet.run(pod("vm", {mine: 1}))
+            sibling = SOUND if mine == GPU else FIRST
+            await stage.until_reason(sibling, "group-in-use")
+            await stage.until_counts(others, 1, 0)
+            await stage.until_counts(mine, 1, 1)
+            two = await stage.kubelet.admit(pod("late", {others: 1}))
+            assert "no healthy devices present" in (two.message or "")
+            await end(stage, one)
+            await stage.until_counts(others, 1, 1)
+            three = await stage.kubelet.admit(pod("next", {others: 1}))
+            assert three.active, three.message
+
+    asyncio.run(run())
+
+
+def test_allocate_looks_once_more(place: Path) -> None:
+    """A kubelet whose list is on its way is refused, with the group, the owner and the address."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            one = await stage.kubelet.run(pod("vm", {GPU: 1}))
+            await stage.until_state(FIRST, "allocated")
+            await stage.until_reason(SOUND, "group-in-use")
+            # As if the list had not come yet.
+            listed = stage.kubelet.books.resources[AUDIO]
+            listed.healthy, listed.unhealthy = listed.unhealthy, listed.healthy
+            two = await stage.kubelet.admit(pod("late", {AUDIO: 1}))
+            assert two.reason == "UnexpectedAdmissionError"
+            assert two.message is not None
+            for word in ("FailedPrecondition", "IOMMU group 1", "default/vm", FIRST, "group-in-use"):
+                assert word in two.message
+            assert one.active
+
+    asyncio.run(run())
+
+
+def test_two_pods_inside_the_window_are_reported(place: Path) -> None:
+    """It cannot be known in time whose the second call is: the later pod is named."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            await stage.kubelet.run(pod("vm", {GPU: 1}))
+            stage.time.tick()
+            two = await stage.kubelet.run(pod("late", {AUDIO: 1}))
+            assert two.active
+            await stage.until(lambda: stage.plugin.keeper.counts.group_conflicts == 1)
+            note = stage.plugin.table()[SOUND].note
+            assert note is not None
+            assert "default/late (container main) was given 0000:01:00.1" in note
+            assert set(stage.plugin.states().values()) == {
+                ("allocated", "default/vm (container main)", None),
+                ("allocated", "default/late (container main)", None),
+            }
+
+    asyncio.run(run())
+
+
+def test_exclusive_has_no_window(place: Path) -> None:
+    """The pod that asks for both is refused too: that is what the mode says."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place, "exclusive"), *card(1, 1)) as stage:
+            both = await stage.kubelet.run(pod("vm", {GPU: 1, AUDIO: 1}))
+            assert both.phase == "Failed"
+            await stage.until_free()
+            one = await stage.kubelet.run(pod("alone", {GPU: 1}))
+            assert one.active, one.message
+            await stage.until_counts(AUDIO, 1, 0)
+
+    asyncio.run(run())
+
+
+def test_refuse_offers_nothing_of_a_group_that_is_spread(place: Path) -> None:
+    """Not in this resource and not in another one."""
+
+    async def run() -> None:
+        alone = given("0000:03:00.0", 3, vendor_id=0x10DE, device_id=0x2204)
+        async with owning(place, two_resources(place, "refuse"), *card(1, 1), alone) as stage:
+            assert list(stage.plugin.states()) == ["0000:03:00.0"]
+
+    asyncio.run(run())
+
+
+def test_six_identical_cards_in_one_group(place: Path) -> None:
+    """All six are there; one pod takes what it wants of them, and the rest is nobody else's."""
+
+    async def run() -> None:
+        six = [given(f"0000:0{bus}:00.0", 7) for bus in range(1, 7)]
+        text = tables(place, 'name = "v.io/nic"\nselect = ["8086:10e8"]')
+        async with owning(place, text, *six) as stage:
+            await stage.until_counts("v.io/nic", 6, 6)
+            one = await stage.kubelet.run(pod("vm", {"v.io/nic": 4}))
+            assert one.active, one.message
+            await stage.until_counts("v.io/nic", 6, 4)
+            late = await stage.kubelet.run(pod("late", {"v.io/nic": 1}))
+            assert late.phase == "Failed"
+            await end(stage, one)
+            await stage.until_counts("v.io/nic", 6, 6)
+
+    asyncio.run(run())
+
+
+def test_a_pod_that_follows_at_once_gets_the_card(place: Path) -> None:
+    """The kubelet gives its devices anew before they are released: a StatefulSet's pod, say."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            for number in range(3):
+                one = await stage.kubelet.run(pod("vm", {GPU: 1, AUDIO: 1}))
+                assert one.active, (number, one.message)
+                await stage.until_state(FIRST, "allocated")
+                await stage.until_state(SOUND, "allocated")
+                one.phase = "Succeeded"
+            assert stage.plugin.keeper.counts.group_conflicts == 0
+
+    asyncio.run(run())
+
+
+def test_init_containers_are_not_somebody_else(place: Path) -> None:
+    """The same ids come twice; and a second container of the pod may have the sibling."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            one = await stage.kubelet.run(pod("vm", {GPU: 1}, init_first={GPU: 1}, second={AUDIO: 1}))
+            assert one.active, one.message
+            await stage.until_state(SOUND, "allocated")
+            assert stage.plugin.keeper.counts.group_conflicts == 0
+
+    asyncio.run(run())
+
+
+def test_what_a_rejected_pod_had_comes_back(place: Path) -> None:
+    """It was reserved, and is never listed."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            rejected = await stage.kubelet.admit(pod("vm", {GPU: 1, "v.io/nowhere": 1}))
+            assert rejected.phase == "Failed"
+            await stage.until_free()
+
+    asyncio.run(run())
+
+
+def test_a_device_is_in_use_while_its_group_is_open_and_leaks_after(place: Path) -> None:
+    """Booked and used are two things; what is open without a pod is offered to nobody."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            one = await stage.kubelet.run(pod("vm", {GPU: 1}))
+            stage.host.openers = (Opener(1, 4711, "qemu"),)
+            await stage.until_state(FIRST, "in-use")
+            one.phase = "Succeeded"
+            await stage.until_reason(FIRST, "group-in-use")
+            await stage.until_counts(GPU, 1, 0)
+            await stage.until(lambda: "leak: pid 4711 (qemu)" in (stage.plugin.table()[FIRST].note or ""))
+            stage.host.openers = ()
+            await stage.until_free()
+
+    asyncio.run(run())
+
+
+def test_a_device_that_goes_while_a_pod_has_it_stays_listed_until_the_pod_ends(place: Path) -> None:
+    """Left out of the list it would be healthy for the kubelet; it goes with its pod."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *CARDS) as stage:
+            one = await stage.kubelet.run(pod("vm", {GPU: 1}))
+            (held,) = stage.kubelet.books.bookings[one.uid, "main"][GPU].ids
+            stage.see(*(device for device in CARDS if str(device.address) != held))
+            await stage.until_reason(held, "missing")
+            await stage.until_counts(GPU, 2, 1)
+            await stage.restart()
+            await stage.until_reason(held, "missing")
+            one.phase = "Succeeded"
+            await stage.until(lambda: stage.plugin.states()[held][0] == "free")
+            stage.see(*CARDS)
+            await stage.until_free()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("state", ["free", "reserved", "allocated", "in-use", "draining"])
+def test_after_sigkill_everybody_owns_what_they_owned(place: Path, state: str) -> None:
+    """The file and the kubelet's list together say what the table said."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *CARDS) as stage:
+            item = FIRST
+            one = None
+            if state != "free":
+                one = await stage.kubelet.run(pod("vm", {GPU: 1, AUDIO: 1}))
+                (item,) = stage.kubelet.books.bookings[one.uid, "main"][GPU].ids
+            if state == "in-use":
+                stage.host.openers = (Opener(1, 7, "qemu"), Opener(2, 8, "qemu"))
+            if state == "draining":
+                await stage.until_state(item, "allocated")
+                assert one is not None
+                one.phase = "Succeeded"
+            await stage.until_state(item, state)
+            before = stage.plugin.states()
+            await stage.plugin.kill()
+            await stage.restart()
+            if state in {"reserved", "draining"}:
+                # Time goes on: it may have come one step further.
+                after = stage.plugin.states()
+                assert after.keys() == before.keys()
+                assert after[item][1] in {before[item][1], "default/vm (container main)", None}
+            else:
+                await stage.until(lambda: stage.plugin.states() == before)
+            stage.host.openers = ()
+            if one is not None:
+                one.phase = "Succeeded"
+            await stage.until_free()
+
+    asyncio.run(run())
+
+
+def test_a_kubelet_that_returns_changes_no_owner(place: Path) -> None:
+    """What is allocated stays allocated, and is released when its pod ends."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            one = await stage.kubelet.run(pod("vm", {GPU: 1}))
+            await stage.until_state(FIRST, "allocated")
+            await stage.kubelet.restart()
+            await stage.until(lambda: stage.plugin.supervisor.ready)
+            await stage.until(lambda: stage.plugin.keeper.ledger.renewed is not None)
+            assert stage.plugin.states()[FIRST][0] == "allocated"
+            await stage.until_counts(AUDIO, 1, 0)
+            assert one.active
+
+    asyncio.run(run())
+
+
+def test_a_plugin_of_which_nobody_has_anything_asks_nobody(place: Path) -> None:
+    """Once at the start, and again only when something is allocated."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            asked = stage.plugin.minder.questions
+            for _ in range(1000):
+                stage.time.tick()
+                await asyncio.sleep(0)
+            assert stage.plugin.minder.questions == asked
+            one = await stage.kubelet.run(pod("vm", {GPU: 1}))
+            await stage.until(lambda: stage.plugin.minder.questions > asked)
+            await end(stage, one)
+
+    asyncio.run(run())

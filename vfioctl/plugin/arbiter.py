@@ -1,0 +1,255 @@
+"""Who owns an IOMMU group, and what that means for every item in every resource.
+
+The kernel gives a group to one owner; a kubelet gives items of it to whoever comes. So what shares a group
+with something claimed is unhealthy until that is free again, and Allocate looks once more. What a pod has is
+never made unhealthy here: the pod could not be admitted again. Pure: the time is an argument.
+"""
+
+from __future__ import annotations
+
+from vfioctl.model.value import NamedTuple
+from vfioctl.plugin.claims import GRACE, HOLD_OFF, LEAK, SETTLE, Ended, ended_by, lapsed
+from vfioctl.plugin.settings import SharedGroup
+from vfioctl.plugin.values import Denied, Item, Offer
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import TypeAlias
+
+    from vfioctl.plugin.claims import Claim, Ledger
+    from vfioctl.sysfs.openers import Opener
+
+    Modes: TypeAlias = "Mapping[str, SharedGroup]"
+
+IN_USE = "group-in-use"
+"""The only reason that is given here, a word of `vfioctl.plugin.condition.REASONS`."""
+NOBODY = Ended()
+
+
+class Hindrance(NamedTuple):
+    """Why an item cannot be anybody else's now."""
+
+    group: int | None
+    by: str
+    """Who is in the way, and with what."""
+
+
+class Conflict(NamedTuple):
+    """Two pods with devices of one group: only one of them can open it."""
+
+    group: int
+    first: Claim
+    later: Claim
+
+    def __str__(self) -> str:
+        """Say who is too late."""
+        return (
+            f"IOMMU group {self.group} is {self.first.owner}'s, which has {self.first.id}:"
+            f" {self.later.owner} was given {self.later.id} within the same {SETTLE:g} s and cannot open it"
+        )
+
+
+class _Index:
+    """A ledger's claims by what they touch, for thousands of items."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.by_group: dict[int, list[Claim]] = {}
+        self.by_id: dict[str, list[Claim]] = {}
+        self.openers: dict[int, list[Opener]] = {}
+        for claim in ledger.claims:
+            self.by_id.setdefault(claim.id, []).append(claim)
+            for group in claim.groups:
+                self.by_group.setdefault(group, []).append(claim)
+        for opener in ledger.openers:
+            self.openers.setdefault(opener.group, []).append(opener)
+
+    def own(self, item: Item) -> Claim | None:
+        """Return the claim on the item itself."""
+        return next((claim for claim in self.by_id.get(item.id, ()) if claim.resource == item.resource), None)
+
+    def others(self, item: Item) -> Iterator[tuple[int | None, Claim]]:
+        """Yield claims on what shares a group with it, or is the same thing under another name."""
+        for claim in self.by_id.get(item.id, ()):
+            if claim.resource != item.resource:
+                yield item.group, claim
+        for group in item.groups:
+            for claim in self.by_group.get(group, ()):
+                if claim.id != item.id:
+                    yield group, claim
+
+    def strangers(self, item: Item) -> Iterator[tuple[int, Opener]]:
+        """Yield who has a group of it open that nobody claims."""
+        for group in item.groups:
+            if group not in self.by_group:
+                for opener in self.openers.get(group, ()):
+                    yield group, opener
+
+
+class Arbitration(NamedTuple):
+    """What to publish, and when it has to be thought over again."""
+
+    offers: tuple[Offer, ...]
+    again: float | None
+
+
+def arbitrate(ledger: Ledger, offers: Sequence[Offer], modes: Modes, now: float) -> Arbitration:
+    """Make unhealthy what shares a group with something claimed; an offer that stays so is the same."""
+    if ledger.quiet(now) or not (ledger.claims or ledger.openers):
+        return Arbitration(tuple(offers), _again(ledger, now))
+    index = _Index(ledger)
+    judged = tuple(_judged(ledger, index, offer, modes, now) for offer in offers)
+    return Arbitration(judged, _again(ledger, now))
+
+
+def _judged(ledger: Ledger, index: _Index, offer: Offer, modes: Modes, now: float) -> Offer:
+    flipped = {
+        item.id
+        for item in offer.items
+        if item.reason is None and _unfit(ledger, index, item, modes, now) is not None
+    }
+    if not flipped:
+        return offer
+    items = (item._replace(reason=IN_USE) if item.id in flipped else item for item in offer.items)
+    return Offer(offer.resource, tuple(items))
+
+
+def _unfit(ledger: Ledger, index: _Index, item: Item, modes: Modes, now: float) -> Hindrance | None:
+    """Return why an item is not to be offered, as far as owners go."""
+    own = index.own(item)
+    if own is None:
+        return next(_hindrances(index, item, modes, now), None)
+    openers = ledger.openers_of(own.groups)
+    # A pod's own item is left alone; one whose pod is long gone is not.
+    if lapsed(own, now) and (own.cleaning or openers):
+        by = f"{openers[0]}, whose pod is gone" if openers else "what is to be done on its release"
+        return Hindrance(item.group, by)
+    if own.absent is None:
+        return None
+    # The kubelet does not list it, and gave the group to somebody else meanwhile.
+    return next(_hindrances(index, item, modes, now, ended=Ended((own,))), None)
+
+
+def _hindrances(
+    index: _Index,
+    item: Item,
+    modes: Modes,
+    now: float,
+    asked: frozenset[str] = frozenset(),
+    ended: Ended = NOBODY,
+) -> Iterator[Hindrance]:
+    """Yield what keeps an item from a container that has none of its group yet, but what is asked with it."""
+    for group, claim in index.others(item):
+        if claim.resource == item.resource and claim.id in asked:
+            continue
+        if ended.has(claim):
+            continue
+        if _settling(claim, now) and _together(modes, claim.resource, item.resource):
+            continue
+        yield Hindrance(group, _holder(claim, now))
+    for group, opener in index.strangers(item):
+        yield Hindrance(group, str(opener))
+
+
+def _settling(claim: Claim, now: float) -> bool:
+    """Tell whether the rest of its pod may still be asking."""
+    # Compared as `_deadlines` says it: a difference may round to the other side.
+    return claim.absent is None and now < claim.since + SETTLE
+
+
+def _together(modes: Modes, one: str, other: str) -> bool:
+    """Tell whether items of two resources may go to one pod in several calls."""
+    mode = SharedGroup.SAME_POD
+    return modes.get(one, mode) is mode and modes.get(other, mode) is mode
+
+
+def _holder(claim: Claim, now: float) -> str:
+    what = f"{claim.id} of {claim.resource}"
+    if claim.cleaning:
+        return f"what is to be done on the release of {what}"
+    if claim.owner is None:
+        return f"a container that was given {what} {now - claim.since:.0f} s ago"
+    if claim.absent is not None:
+        return f"{claim.owner}, which has ended and is not yet released; it had {what}"
+    return f"{claim.owner}, which has {what}"
+
+
+def refuse(ledger: Ledger, items: Sequence[Item], modes: Modes, now: float) -> Denied | None:
+    """Look once more when items of one resource are about to be given to one container.
+
+    The kubelet learns of what is unhealthy only through its list, which may be on its way.
+    """
+    index = _Index(ledger)
+    asked = frozenset(item.id for item in items)
+    ended = ended_by(ledger, items)
+    for item in items:
+        own = index.own(item)
+        if own is not None and own.cleaning:
+            text = "what is to be done on its release is not done yet"
+            return Denied("FAILED_PRECONDITION", f"{item.id} of {item.resource}: {text} ({IN_USE})")
+        for hindrance in _hindrances(index, item, modes, now, asked, ended):
+            return Denied("FAILED_PRECONDITION", _in_words(item, hindrance))
+    return None
+
+
+def _in_words(item: Item, hindrance: Hindrance) -> str:
+    what = f"IOMMU group {hindrance.group}" if hindrance.group is not None else "it"
+    return f"{item.id} of {item.resource}: {what} is in use by {hindrance.by} ({IN_USE})"
+
+
+class Watch:
+    """A ledger to ask of many items who is in their way."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Watch this one."""
+        self._ledger = ledger
+        self._index = _Index(ledger)
+
+    def in_the_way(self, item: Item, modes: Modes, now: float) -> str | None:
+        """Say who is in the way of an item, or return None."""
+        if self._ledger.quiet(now):
+            return None
+        hindrance = _unfit(self._ledger, self._index, item, modes, now)
+        return None if hindrance is None else hindrance.by
+
+
+def conflicts(ledger: Ledger) -> tuple[Conflict, ...]:
+    """Return the groups that two pods got parts of, inside the window: the earlier one can open it."""
+    found = []
+    for group, claims in sorted(_Index(ledger).by_group.items()):
+        known = [claim for claim in claims if claim.owner is not None and claim.absent is None]
+        known.sort(key=lambda claim: (claim.since, claim.key))
+        reported: set[tuple[str, str]] = set()
+        for claim in known[1:]:
+            pod = claim.owner and claim.owner.of_pod
+            first = known[0].owner and known[0].owner.of_pod
+            if pod is not None and pod != first and pod not in reported:
+                reported.add(pod)
+                found.append(Conflict(group, known[0], claim))
+    return tuple(found)
+
+
+def leaks(ledger: Ledger, now: float) -> tuple[tuple[Claim, Opener], ...]:
+    """Return what is still open long after its pod went, and by whom."""
+    return tuple(
+        (claim, openers[0])
+        for claim in ledger.claims
+        if claim.absent is not None
+        and now >= claim.absent + LEAK
+        and (openers := ledger.openers_of(claim.groups))
+    )
+
+
+def _again(ledger: Ledger, now: float) -> float | None:
+    """Return when time alone changes something."""
+    return min((when for when in _deadlines(ledger) if when > now), default=None)
+
+
+def _deadlines(ledger: Ledger) -> Iterable[float]:
+    if not ledger.answered:
+        yield ledger.started + HOLD_OFF
+    for claim in ledger.claims:
+        yield claim.since + SETTLE
+        if claim.absent is not None:
+            yield claim.absent + GRACE
+            yield claim.absent + LEAK

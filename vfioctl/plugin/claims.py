@@ -1,0 +1,252 @@
+"""Who has what: reservations, what the kubelet lists, and open nodes, as one value that is told the time.
+
+A claim begins with an Allocate or with the kubelet's list. It ends when the kubelet has not listed it for ten
+seconds and nobody has its group open: there is no Deallocate.
+"""
+
+from __future__ import annotations
+
+from vfioctl.model.value import NamedTuple
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import TypeAlias
+
+    from vfioctl.model.address import PciAddress
+    from vfioctl.plugin.values import Item
+    from vfioctl.sysfs.openers import Opener
+
+    Key: TypeAlias = "tuple[str, str]"
+    """A resource's name and an item's id."""
+
+SETTLE = 3.0
+"""Seconds in which the other Allocate calls for one pod come: back to back, in any order."""
+GRACE = 10.0
+"""Seconds that the kubelet must not list something before it counts as released."""
+POLL = 5.0
+"""Seconds between two questions to the kubelet while something is claimed."""
+LEAK = 60.0
+"""Seconds after which a node that is open without a pod is a leak."""
+HOLD_OFF = 60.0
+"""Seconds after a start, or a kubelet's return, for which it may not know its own pods yet."""
+
+
+class Owner(NamedTuple):
+    """A container, as the kubelet lists it."""
+
+    namespace: str
+    pod: str
+    container: str
+
+    @property
+    def of_pod(self) -> tuple[str, str]:
+        """The pod, whichever container."""
+        return self.namespace, self.pod
+
+    def __str__(self) -> str:
+        """Name it as kubectl does."""
+        return f"{self.namespace}/{self.pod} (container {self.container})"
+
+
+class Claim(NamedTuple):
+    """One item that a container has, will have, or has just had."""
+
+    resource: str
+    id: str
+    groups: tuple[int, ...]
+    members: tuple[PciAddress, ...] = ()
+    since: float = 0.0
+    """When it was allocated last; 0: before this plugin's time."""
+    owner: Owner | None = None
+    """Who has it; None until the kubelet lists it."""
+    former: Owner | None = None
+    """Who had it when it was allocated again."""
+    absent: float | None = None
+    """Since when the kubelet does not list it; None: it does, or has not been asked since the Allocate."""
+    cleaning: bool = False
+    """What is to be done on release is under way."""
+    bound: tuple[PciAddress, ...] = ()
+    """What was taken from the host's drivers for it, and goes back."""
+
+    @property
+    def key(self) -> Key:
+        """What the kubelet calls it."""
+        return self.resource, self.id
+
+
+class Ledger(NamedTuple):
+    """All claims, and what is known of the rest."""
+
+    started: float
+    """When this plugin started."""
+    claims: tuple[Claim, ...] = ()
+    openers: tuple[Opener, ...] = ()
+    scanned: float | None = None
+    """As of when the open nodes are known."""
+    answered: bool = False
+    """Whether the kubelet has said once what pods have."""
+    renewed: float | None = None
+    """When a kubelet was seen to have returned."""
+
+    def claim(self, key: Key) -> Claim | None:
+        """Return the claim on an item."""
+        return next((claim for claim in self.claims if claim.key == key), None)
+
+    def quiet(self, now: float) -> bool:
+        """Tell whether too little is known yet for anything but the hardware to decide about health."""
+        return not self.answered and now < self.started + HOLD_OFF
+
+    def openers_of(self, groups: Iterable[int]) -> tuple[Opener, ...]:
+        """Return who has a node of these groups open."""
+        wanted = frozenset(groups)
+        return tuple(opener for opener in self.openers if opener.group in wanted)
+
+
+class Ended(NamedTuple):
+    """The containers that must have ended for their items to be given anew."""
+
+    claims: tuple[Claim, ...] = ()
+
+    def has(self, claim: Claim) -> bool:
+        """Tell whether a claim was one of their pods', or is nobody's any more for the kubelet either.
+
+        Of a pod that was never listed, as one that was rejected, only what came in one call is known.
+        """
+        return any(claim.absent is not None or _same_pod(one, claim) for one in self.claims)
+
+
+def _same_pod(one: Claim, other: Claim) -> bool:
+    if one.owner is not None and other.owner is not None:
+        return one.owner.of_pod == other.owner.of_pod
+    return (one.resource, one.since) == (other.resource, other.since)
+
+
+def ended_by(ledger: Ledger, items: Iterable[Item]) -> Ended:
+    """Return who must have ended for these items to be given anew: the kubelet itself says so."""
+    keys = {(item.resource, item.id) for item in items}
+    return Ended(tuple(claim for claim in ledger.claims if claim.key in keys))
+
+
+def reserve(ledger: Ledger, items: Iterable[Item], now: float) -> Ledger:
+    """Note an Allocate that is granted; what else those had who must have ended for it is theirs no more."""
+    taken = {(item.resource, item.id): item for item in items}
+    ended = ended_by(ledger, taken.values())
+    kept = tuple(
+        claim._replace(absent=now) if claim.absent is None and ended.has(claim) else claim
+        for claim in ledger.claims
+        if claim.key not in taken
+    )
+    return ledger._replace(claims=_in_order((*kept, *_reserved(ledger, taken.values(), now))))
+
+
+def _reserved(ledger: Ledger, items: Iterable[Item], now: float) -> Iterator[Claim]:
+    for item in items:
+        before = ledger.claim((item.resource, item.id))
+        claim = Claim(item.resource, item.id, item.groups, item.members, now)
+        if before is not None:
+            claim = claim._replace(former=before.owner or before.former, bound=before.bound)
+        yield claim
+
+
+def observe(
+    ledger: Ledger, listed: Mapping[Key, Owner], items: Mapping[Key, Item], asked: float, now: float
+) -> Ledger:
+    """Note what the kubelet lists of our resources; it was asked at ``asked`` and knows nothing later.
+
+    A kubelet that has just returned may not know its pods yet: what it does not list is not held against
+    anybody for a while.
+    """
+    returning = ledger.renewed is not None and now < ledger.renewed + HOLD_OFF
+    claims = [
+        _observed(_placed(claim, items.get(claim.key)), listed.get(claim.key), asked, now, returning)
+        for claim in ledger.claims
+    ]
+    known = {claim.key for claim in claims}
+    for key, owner in listed.items():
+        if key not in known:
+            item = items.get(key)
+            groups, members = (item.groups, item.members) if item is not None else ((), ())
+            claims.append(Claim(*key, groups, members, owner=owner))
+    return ledger._replace(claims=_in_order(claims), answered=True)
+
+
+def _placed(claim: Claim, item: Item | None) -> Claim:
+    """Add where an item is, where that was not known when the kubelet first listed it."""
+    if claim.groups or claim.members or item is None:
+        return claim
+    return claim._replace(groups=item.groups, members=item.members)
+
+
+def _observed(claim: Claim, owner: Owner | None, asked: float, now: float, returning: bool) -> Claim:  # noqa: FBT001 - a fact, not an option
+    if claim.since >= asked:
+        return claim
+    if owner is not None:
+        return claim._replace(owner=owner, absent=None)
+    if claim.absent is None and not returning:
+        return claim._replace(absent=now)
+    return claim
+
+
+def opened(ledger: Ledger, openers: tuple[Opener, ...], asked: float) -> Ledger:
+    """Note who has nodes open; the look began at ``asked``."""
+    return ledger._replace(openers=openers, scanned=asked)
+
+
+def returned(ledger: Ledger, now: float) -> Ledger:
+    """Note that another kubelet answers than before: absences that were being counted begin anew."""
+    claims = tuple(claim if claim.cleaning else claim._replace(absent=None) for claim in ledger.claims)
+    return ledger._replace(claims=claims, renewed=now)
+
+
+def due(ledger: Ledger, now: float) -> tuple[Claim, ...]:
+    """Return the claims that have ended: nobody lists them, and nobody has their groups open."""
+    return tuple(
+        claim
+        for claim in ledger.claims
+        if lapsed(claim, now)
+        and not claim.cleaning
+        and ledger.scanned is not None
+        and claim.absent is not None
+        and ledger.scanned >= claim.absent
+        and not ledger.openers_of(claim.groups)
+    )
+
+
+def next_question(ledger: Ledger, last: float) -> float | None:
+    """Return when to ask the kubelet and look for open nodes again; None while there is no reason to.
+
+    A reservation is verified at the end of its window: whose it is, and whether it is anybody's. What is not
+    listed is looked at again at the moment at which it can be released.
+    """
+    if ledger.answered and not ledger.claims and not ledger.openers:
+        return None
+    return min((last + POLL, *(when for when in _moments(ledger.claims) if when > last)))
+
+
+def _moments(claims: Iterable[Claim]) -> Iterator[float]:
+    for claim in claims:
+        if claim.absent is not None:
+            yield claim.absent + GRACE
+        elif claim.owner is None:
+            yield claim.since + SETTLE
+
+
+def lapsed(claim: Claim, now: float) -> bool:
+    """Tell whether the kubelet has not listed it for so long that it is not a pod's any more."""
+    return claim.absent is not None and now >= claim.absent + GRACE
+
+
+def changed(ledger: Ledger, before: Claim, after: Claim | None) -> Ledger:
+    """Replace a claim, or end it; nothing where it was allocated anew meanwhile."""
+    claims = []
+    for claim in ledger.claims:
+        if (claim.key, claim.since) != (before.key, before.since):
+            claims.append(claim)
+        elif after is not None:
+            claims.append(after)
+    return ledger._replace(claims=tuple(claims))
+
+
+def _in_order(claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    return tuple(sorted(claims, key=lambda claim: claim.key))

@@ -1,0 +1,171 @@
+"""Keeps the ledger: one for the process, over every reload, changed in the event loop and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+
+from vfioctl.plugin import claims, reservations
+from vfioctl.plugin.arbiter import Conflict, arbitrate, conflicts, leaks, refuse
+from vfioctl.plugin.bell import Bell
+from vfioctl.plugin.claims import Ledger
+from vfioctl.plugin.counts import Counts
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
+
+    from vfioctl.plugin.arbiter import Arbitration, Modes
+    from vfioctl.plugin.claims import Claim, Key, Owner
+    from vfioctl.plugin.values import Denied, Item, Offer
+    from vfioctl.sysfs.openers import Opener
+
+log = logging.getLogger("vfioctl.plugin")
+
+
+class Keeper:
+    """The ledger of the moment; everything here ends before the next call begins."""
+
+    def __init__(
+        self, path: str | None = None, boot: str = "", clock: Callable[[], float] = monotonic
+    ) -> None:
+        """Begin with what an earlier plugin of this boot kept in a file; without a path nothing is kept.
+
+        The clock is the kernel's monotonic one, which goes on when a process ends.
+        """
+        self.clock = clock
+        self.changed = Bell()
+        """Rung when the ledger is another one."""
+        self.counts = Counts()
+        self._path = path
+        self._boot = boot
+        self._unsaved: str | None = None
+        self._items: dict[Key, Item] = {}
+        self._offers: Sequence[Offer] = ()
+        self._resources: frozenset[str] = frozenset()
+        self._seen: frozenset[tuple[object, ...]] = frozenset()
+        self.ledger = self._load()
+
+    def _load(self) -> Ledger:
+        now = self.clock()
+        if self._path is None:
+            return Ledger(now)
+        try:
+            return reservations.load(self._path, self._boot, now)
+        except (OSError, ValueError) as error:
+            log.warning("what was allocated before is not known until the kubelet says: %s", error)
+            return Ledger(now)
+
+    def arbitrate(self, offers: Sequence[Offer], modes: Modes) -> Arbitration:
+        """Say what to publish, given how the hardware is; these items are known from now on."""
+        if offers != self._offers:
+            self._know(offers)
+        return arbitrate(self.ledger, offers, modes, self.clock())
+
+    def _know(self, offers: Sequence[Offer]) -> None:
+        resources = frozenset(offer.resource for offer in offers)
+        if self._offers and resources - self._resources:
+            # What pods have of a new resource was not listened to before.
+            self.ledger = self.ledger._replace(answered=False)
+            self.changed.ring()
+        self._offers, self._resources = offers, resources
+        self._items = {(item.resource, item.id): item for offer in offers for item in offer.items}
+
+    def refuse(self, items: Sequence[Item], modes: Modes) -> Denied | None:
+        """Say what speaks against giving these items to one container now."""
+        denied = refuse(self.ledger, items, modes, self.clock())
+        if denied is not None:
+            self.counts.conflicted()
+        return denied
+
+    def reserve(self, items: Iterable[Item]) -> None:
+        """Note that they are given to a container; it is on disk when this returns."""
+        self._take(claims.reserve(self.ledger, items, self.clock()))
+
+    def observe(self, listed: Mapping[Key, Owner], asked: float) -> None:
+        """Note the kubelet's list; what it lists of other plugins is nothing to us."""
+        ours = {claim.resource for claim in self.ledger.claims} | self._resources
+        mine = {key: owner for key, owner in listed.items() if key[0] in ours}
+        self._take(claims.observe(self.ledger, mine, self._items, asked, self.clock()))
+        self._report()
+
+    def opened(self, openers: tuple[Opener, ...], asked: float) -> None:
+        """Note who has nodes open."""
+        self._take(claims.opened(self.ledger, openers, asked))
+        self._report()
+
+    def strangers(self, openers: tuple[Opener, ...]) -> None:
+        """Note who has nodes open while nobody has a claim; it was seen in a look at the host."""
+        if openers != self.ledger.openers:
+            self._take(self.ledger._replace(openers=openers))
+
+    def returned(self) -> None:
+        """Note that there is another kubelet."""
+        self._take(claims.returned(self.ledger, self.clock()))
+
+    def due(self) -> tuple[Claim, ...]:
+        """Return what has ended and is to be released."""
+        return claims.due(self.ledger, self.clock())
+
+    def change(self, claim: Claim, **fields: Any) -> Claim:  # noqa: ANN401 - the fields of a claim
+        """Change a claim, unless it is another one by now."""
+        after = claim._replace(**fields)
+        self._take(claims.changed(self.ledger, claim, after))
+        return after
+
+    def end(self, claim: Claim) -> None:
+        """Release it."""
+        self.counts.released()
+        log.info("released resource=%s ids=%s was=%s", claim.resource, claim.id, claim.owner or claim.former)
+        self._take(claims.changed(self.ledger, claim, None))
+
+    def beside(self, resource: str) -> frozenset[tuple[int, int, int]]:
+        """Return the slots of which other resources have just given functions."""
+        now = self.clock()
+        return frozenset(
+            address.slot
+            for claim in self.ledger.claims
+            if claim.resource != resource and now < claim.since + claims.SETTLE
+            for address in claim.members
+        )
+
+    def _take(self, ledger: Ledger) -> None:
+        before, self.ledger = self.ledger, ledger
+        if (ledger.claims, ledger.renewed) != (before.claims, before.renewed):
+            self._save()
+        if ledger != before:
+            self.changed.ring()
+
+    def _save(self) -> None:
+        if self._path is None:
+            return
+        try:
+            reservations.save(self._path, self._boot, self.ledger)
+        except OSError as error:
+            # The plugin goes on: only one that is killed now would have to ask the kubelet first.
+            if str(error) != self._unsaved:
+                log.error("%s: what is allocated is not kept: %s", self._path, error.strerror)  # noqa: TRY400 - its word is enough
+            self._unsaved = str(error)
+        else:
+            self._unsaved = None
+
+    def _report(self) -> None:
+        """Say what is wrong, each thing once."""
+        found: dict[tuple[object, ...], str] = {}
+        for conflict in conflicts(self.ledger):
+            found[_identity(conflict)] = str(conflict)
+        for _ in found.keys() - self._seen:
+            self.counts.conflicted()
+        for claim, opener in leaks(self.ledger, self.clock()):
+            text = f"leak: {opener} has the group of {claim.id} open, and its pod is gone"
+            found["leak", claim.key, opener.pid] = text
+        for identity, text in found.items():
+            if identity not in self._seen:
+                log.warning("%s", text)
+        self._seen = frozenset(found)
+
+
+def _identity(conflict: Conflict) -> tuple[object, ...]:
+    later = conflict.later
+    return ("conflict", conflict.group, later.key, later.owner and later.owner.of_pod)

@@ -1,0 +1,92 @@
+"""What the kubelet says of its pods: who has which devices, and that something changed."""
+
+from __future__ import annotations
+
+import os
+
+import grpc
+import grpc.aio
+
+from vfioctl.plugin.api import podresources_pb2, podresources_pb2_grpc, pods_pb2, pods_pb2_grpc
+from vfioctl.plugin.claims import Owner
+from vfioctl.plugin.sockets import is_socket
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from typing import Any
+
+    from vfioctl.plugin.claims import Key
+
+RESOURCES = "pod-resources/kubelet.sock"
+"""Below the kubelet's folder: which containers have what."""
+PODS = "pods/kubelet.sock"
+"""Below the kubelet's folder, from 1.36 on where it is switched on: every change of a pod, as it happens."""
+
+DEADLINE = 5.0
+"""Seconds for an answer; the kubelet's own work on it is a walk through a map."""
+MOST_BYTES = 16 << 20
+"""The kubelet's own limit for this answer."""
+
+Identity = tuple[int, int, int]
+
+
+class KubeletError(Exception):
+    """The kubelet did not answer; the text says why."""
+
+
+def identity(kubelet_dir: str) -> Identity | None:
+    """Tell one kubelet from the next by its socket; None where there is none."""
+    try:
+        status = os.stat(f"{kubelet_dir}/{RESOURCES}")  # noqa: PTH116 - before every question
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+async def list_pods(kubelet_dir: str) -> dict[Key, Owner]:
+    """Ask which containers have which devices; to be asked makes the kubelet free what ended pods had.
+
+    Raises:
+        KubeletError: it does not answer, or refuses.
+
+    """
+    async with _channel(f"{kubelet_dir}/{RESOURCES}") as channel:
+        # The same class serves both kinds of channels; its types say only one.
+        ask: Any = podresources_pb2_grpc.PodResourcesListerStub(channel).List
+        try:
+            answer = await ask(podresources_pb2.ListPodResourcesRequest(), timeout=DEADLINE)
+        except grpc.aio.AioRpcError as error:
+            raise KubeletError(f"{error.details() or 'no reason given'} ({error.code().name})") from error
+    found: dict[Key, Owner] = {}
+    for pod in answer.pod_resources:
+        for container in pod.containers:
+            owner = Owner(pod.namespace, pod.name, container.name)
+            for devices in container.devices:
+                for one in devices.device_ids:
+                    found.setdefault((devices.resource_name, one), owner)
+    return found
+
+
+async def pod_changes(kubelet_dir: str) -> AsyncIterator[None]:
+    """Yield whenever a pod of this node changed; ends when the kubelet does, or has no such service."""
+    path = f"{kubelet_dir}/{PODS}"
+    if not is_socket(path):  # Most kubelets have none.
+        return
+    async with _channel(path) as channel:
+        watch: Any = pods_pb2_grpc.PodsStub(channel).WatchPods
+        try:
+            async for _ in watch(pods_pb2.WatchPodsRequest()):
+                yield
+        except grpc.aio.AioRpcError:
+            return
+
+
+def _channel(path: str) -> grpc.aio.Channel:
+    # One for each question: the next kubelet has another socket of the same name.
+    options = [
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_retries", 0),
+        ("grpc.max_receive_message_length", MOST_BYTES),
+    ]
+    return grpc.aio.insecure_channel(f"unix:{path}", options=options)

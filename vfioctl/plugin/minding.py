@@ -1,0 +1,191 @@
+"""Minding the ledger: asking the kubelet, looking for open nodes, and releasing what has ended.
+
+All of it only while there is something to mind; a plugin of which nobody has anything asks nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+
+from vfioctl.errors import VfioctlError
+from vfioctl.model.value import NamedTuple
+from vfioctl.plugin.backoff import Backoff
+from vfioctl.plugin.claims import next_question
+from vfioctl.plugin.kubelet import KubeletError, identity, list_pods, pod_changes
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Protocol
+
+    from vfioctl.plugin.claims import Claim, Ledger
+    from vfioctl.plugin.keeper import Keeper
+    from vfioctl.plugin.kubelet import Identity
+    from vfioctl.sysfs.openers import Opener
+
+    class Plugin(Protocol):
+        """What publishes."""
+
+        @property
+        def kubelet_dir(self) -> str:
+            """The kubelet's folder, as configured now."""
+
+        def arbitrate(self) -> float | None:
+            """Publish what follows from the ledger; return when time alone changes that."""
+
+        async def until_seen(self) -> None:
+            """Wait until the host was looked at: before, nobody knows what is ours."""
+
+
+log = logging.getLogger("vfioctl.plugin")
+
+
+_NEVER = -1e9
+
+
+class Rhythm(NamedTuple):
+    """How often to ask at most, and how to wait for a stream of pods; in seconds."""
+
+    least: float = 0.1
+    """Between two questions, however many pods change."""
+    first: float = 0.5
+    last: float = 30.0
+
+
+class Minder:
+    """Keeps the ledger true while the plugin serves."""
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        plugin: Plugin,
+        look: Callable[[], Awaitable[tuple[Opener, ...]]],
+        clean: Callable[[Claim], Awaitable[None]],
+        rhythm: Rhythm | None = None,
+        until: Callable[[float], Awaitable[None]] | None = None,
+    ) -> None:
+        """Mind this ledger; ``look`` finds open nodes, ``clean`` does what is to be done on a release.
+
+        ``until`` waits for a time on the keeper's clock.
+        """
+        self.keeper = keeper
+        self.questions = 0
+        self.error: str | None = None
+        """Why the kubelet does not say what pods have; None once it has."""
+        self._plugin = plugin
+        self._look = look
+        self._clean = clean
+        self._rhythm = rhythm or Rhythm()
+        self._until = until or self._sleep_until
+        self._asked = _NEVER
+        self._kubelet: Identity | None = None
+        self._poked = asyncio.Event()
+        self._releasing: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Mind it until cancelled; a release that is under way is left to the next plugin."""
+        await self._plugin.until_seen()
+        tasks = [asyncio.create_task(one) for one in (self._publish(), self._ask(), self._listen())]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in (*tasks, *self._releasing):
+                task.cancel()
+            await asyncio.wait([*tasks, *self._releasing])
+
+    async def _publish(self) -> None:
+        """Publish after every change of the ledger, and when time changes what follows from it."""
+        while True:
+            ledger = self.keeper.ledger
+            again = self._plugin.arbitrate()
+            await self._wait(ledger, again)
+
+    async def _sleep_until(self, when: float) -> None:
+        await asyncio.sleep(max(when - self.keeper.clock(), 0.0))
+
+    async def _wait(self, ledger: Ledger, when: float | None, *events: Awaitable[object]) -> None:
+        """Wait until the ledger is another one, a time has come, or something happens."""
+        waits = [self.keeper.changed.until(lambda: self.keeper.ledger is not ledger), *events]
+        if when is not None:
+            waits.append(self._until(when))
+        tasks = [asyncio.ensure_future(one) for one in waits]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _ask(self) -> None:
+        """Ask as often as there is reason to, and at once when a pod changed."""
+        while True:
+            due = next_question(self.keeper.ledger, self._asked)
+            if due is None or due > self.keeper.clock():
+                await self._wait(self.keeper.ledger, due, self._poked.wait())
+                if self._poked.is_set():
+                    self._poked.clear()
+                    self._asked = _NEVER if self.keeper.ledger.claims else self._asked
+                continue
+            await self.question()
+            await asyncio.sleep(self._rhythm.least)
+
+    async def question(self) -> None:
+        """Ask the kubelet, look for open nodes, and begin the releases that follow."""
+        self._asked = self.keeper.clock()
+        self.questions += 1
+        await self._see_pods()
+        if self.keeper.ledger.claims or self.keeper.ledger.openers:
+            await self._see_openers()
+        for claim in self.keeper.due():
+            self._begin_release(claim)
+
+    async def _see_openers(self) -> None:
+        asked = self.keeper.clock()
+        try:
+            self.keeper.opened(await self._look(), asked)
+        except VfioctlError as error:
+            log.warning("open nodes are not known: %s", error.message)
+
+    async def _see_pods(self) -> None:
+        folder = self._plugin.kubelet_dir
+        now = identity(folder)
+        if self._kubelet is not None and now != self._kubelet and now is not None:
+            self.keeper.returned()
+        self._kubelet = now or self._kubelet
+        asked = self.keeper.clock()
+        try:
+            listed = await list_pods(folder)
+        except KubeletError as error:
+            self._say(str(error))
+            return
+        self._say(None)
+        self.keeper.observe(listed, asked)
+
+    def _say(self, error: str | None) -> None:
+        if error is not None and self.error is None:
+            log.warning("what pods have is not known, and nothing is released: %s", error)
+        self.error = error
+
+    def _begin_release(self, claim: Claim) -> None:
+        task = asyncio.create_task(self._release(self.keeper.change(claim, cleaning=True)))
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
+
+    async def _release(self, claim: Claim) -> None:
+        try:
+            await self._clean(claim)
+        except Exception:
+            log.exception("%s of %s: what is to be done on release failed", claim.id, claim.resource)
+        self.keeper.end(claim)
+
+    async def _listen(self) -> None:
+        """Hear of pods as they change, where the kubelet tells."""
+        backoff = Backoff(self._rhythm.first, self._rhythm.last)
+        while True:
+            began = monotonic()
+            async for _ in pod_changes(self._plugin.kubelet_dir):
+                self._poked.set()
+            if monotonic() - began > self._rhythm.last:
+                backoff.reset()
+            await asyncio.sleep(backoff.next())
