@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.model.factory import make_device
 from tests.plugin.factory import card, config, given, machine, seeing
-from vfioctl.plugin.config import default_config
-from vfioctl.plugin.lint import Remark, lint
+from vfioctl.plugin.config import default_config, parse
+from vfioctl.plugin.lint import lint
+from vfioctl.plugin.resources import offers
+
+if TYPE_CHECKING:
+    from vfioctl.plugin.remark import Remark
 
 HOST = machine(
     *card(1, 1, numa_node=0),
@@ -93,3 +99,30 @@ def test_every_remark_says_what_to_do() -> None:
 
     assert len(found) > 4
     assert all(remark.message and remark.hint for remark in found)
+
+
+@pytest.mark.parametrize("mode", ["exclusive", "same-pod"])
+@pytest.mark.parametrize(
+    "tables",
+    [
+        ('select = ["10de:2204"]', 'select = ["10de:1aef"]'),
+        ('select = ["10de:2204", "10de:1aef"]\nexclude = ["0000:05:00.0"]',),
+    ],
+)
+def test_a_race_comes_with_the_split_that_avoids_it(mode: str, tables: tuple[str, ...]) -> None:
+    """One remark for all cards alike; what it proposes is a configuration, and has no such race."""
+    host = machine(*card(1, 1), *card(2, 2), *card(3, 3))
+    crossing = config(*(f'{table}\nshared_group = "{mode}"' for table in tables))
+    (remark,) = [one for one in lint(host, crossing, seeing()) if one.check.startswith("group-")]
+    assert remark.check == ("group-across" if len(tables) > 1 else "group-within")
+    assert "IOMMU groups 1 2 3" in remark.message
+    proposed = parse("\n".join(remark.proposal))
+    assert not [one for one in lint(host, proposed, seeing()) if one.check.startswith("group-")]
+    assert len(offers(host, proposed, sight=seeing())[0].items) == 3
+
+
+def test_what_is_refused_can_be_no_race() -> None:
+    """Nothing of a spread group is offered."""
+    host = machine(*card(1, 1))
+    refused = config('select = ["10de:2204", "10de:1aef"]\nshared_group = "refuse"')
+    assert not [one for one in lint(host, refused, seeing()) if one.check.startswith("group-")]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vfioctl.model.host import Host
     from vfioctl.plugin.config import Config
     from vfioctl.plugin.explain import Answer
-    from vfioctl.plugin.lint import Remark
+    from vfioctl.plugin.remark import Remark
     from vfioctl.plugin.resources import Sorted
     from vfioctl.plugin.settings import Resource
     from vfioctl.plugin.sight import Sight
@@ -191,6 +191,8 @@ def remark_lines(remarks: Sequence[Remark], *, width: int | None) -> Iterator[Li
         text = f"{remark.resource}: {remark.message} [{remark.check}]"
         yield from field("warn", [text], width=width, indent=0, style="warn")
         yield from field(" ", [remark.hint], width=width, indent=0, style="faint")
+        for line in remark.proposal:
+            yield [("                ", ""), (visible(line), "")]
     yield [
         (_number(len(remarks), "remark") if remarks else "nothing to remark on", "" if remarks else "good")
     ]
@@ -207,6 +209,7 @@ def remarks_document(config: Config, remarks: Sequence[Remark]) -> Document:
                 "resource": remark.resource,
                 "message": remark.message,
                 "hint": remark.hint,
+                "proposal": "".join(f"{line}\n" for line in remark.proposal) or None,
             }
             for remark in remarks
         ],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from vfioctl.model.selector import BlockTerm, DriverTerm, GroupTerm, NetTerm
-from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.lots import lots
+from vfioctl.plugin.races import races
+from vfioctl.plugin.remark import Remark, few
 from vfioctl.plugin.resources import EVERYTHING, sort_out
 from vfioctl.plugin.settings import Backend, BindMode, EnvStyle, Kind
 from vfioctl.sysfs.root import VFIO_GROUP_NODES
@@ -19,17 +20,6 @@ if TYPE_CHECKING:
     from vfioctl.plugin.sight import Sight
     from vfioctl.plugin.values import Item
 
-_SHOWN = 4
-
-
-class Remark(NamedTuple):
-    """Something unwise, and what to do about it."""
-
-    check: str
-    resource: str
-    message: str
-    hint: str
-
 
 def lint(host: Host, config: Config, sight: Sight = EVERYTHING) -> tuple[Remark, ...]:
     """Return every remark, in the order of the configuration's resources."""
@@ -39,7 +29,7 @@ def lint(host: Host, config: Config, sight: Sight = EVERYTHING) -> tuple[Remark,
         for resource in found.resources
         for remark in (*_written(resource), *_meeting(host, resource, found, sight))
     ]
-    return (*remarks, *_shared_groups(found))
+    return (*remarks, *races(found))
 
 
 def _written(resource: Resource) -> Iterator[Remark]:
@@ -125,30 +115,6 @@ def _topology(resource: Resource, items: tuple[Item, ...]) -> Iterator[Remark]:
         yield Remark(
             "mixed-numa",
             resource.name,
-            f"{_few(without)} on no NUMA node, others on one: a strict topology policy never gives them out",
+            f"{few(without)} on no NUMA node, others on one: a strict topology policy never gives them out",
             "make a resource of each",
         )
-
-
-def _shared_groups(found: Sorted) -> Iterator[Remark]:
-    """Yield the groups whose items can reach two pods: the scheduler learns too late that one is taken."""
-    by_group: dict[int, list[Item]] = {}
-    for offer in found.offers:
-        for item in offer.items:
-            if item.group is not None:
-                by_group.setdefault(item.group, []).append(item)
-    for group, items in by_group.items():
-        names = list(dict.fromkeys(item.resource for item in items))
-        what = f"IOMMU group {group} has {len(items)} items of {' and '.join(names)}"
-        listed = _few([item.id for item in items])
-        message = f"{what} ({listed}): two pods can be given parts of it, and the second fails"
-        if len(names) > 1:
-            hint = 'one resource with unit = "group", or let one pod ask for all of them'
-            yield Remark("group-across", names[0], message, hint)
-        elif len(items) > 1:
-            yield Remark("group-within", names[0], message, 'set unit = "group"')
-
-
-def _few(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return " ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
