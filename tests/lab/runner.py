@@ -88,7 +88,8 @@ def opened(kernels: Iterable[str], say: Callable[[str], None]) -> Iterator[Lab]:
 def copy_checkout(cache: Cache, target: Path) -> None:
     """Copy tool and lab as they are now, precompiled for the guest: one run sees one state of them."""
     shutil.copytree(CHECKOUT / "vfioctl", target / "vfioctl", ignore=NOT_SEEN)
-    shutil.copytree(CHECKOUT / "tests/lab", target / "tests/lab", ignore=NOT_SEEN)
+    for part in ("lab", "plugin/kubelet"):
+        shutil.copytree(CHECKOUT / "tests" / part, target / "tests" / part, ignore=NOT_SEEN)
     compile_python(cache, target, "/checkout")
 
 

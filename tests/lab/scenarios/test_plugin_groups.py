@@ -1,0 +1,162 @@
+"""serve-plugin beside a kubelet, with a real group: who has it, when it is free, and whose it is then."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.lab.guest import container, kernel
+
+BRIDGE = "0000:00:02.0"
+FIRST, SECOND = "0000:02:01.0", "0000:02:02.0"
+PATIENCE = 90.0
+"""Seconds for what takes one elsewhere: two interpreters start under TCG."""
+PROMISE = 15.0
+"""Seconds from the end of a process and its pod until all of its group is offered again."""
+SLACK = 15.0
+"""Seconds that a busy machine under TCG may add to that."""
+
+pytestmark = [pytest.mark.topologies("legacy"), pytest.mark.deadline(420)]
+
+RESOURCE = '[[resource]]\nname = "v.io/{name}"\nselect = ["{address}"]\nbind = "{bind}"\n'
+
+
+@pytest.fixture(autouse=True)
+def _bridge_released():
+    """Have the bridge without shpchp, which would keep its group from VFIO (K19)."""
+    kernel.modprobe("vfio-pci", "vfio_iommu_type1")
+    kernel.unbind(BRIDGE)
+    yield
+    kernel.write(kernel.DRIVERS / "shpchp/bind", BRIDGE)
+
+
+@asynccontextmanager
+async def served(folder: Path, bind: str):
+    """Run a kubelet and the plugin, with a resource for each of the two cards."""
+    from tests.plugin.kubelet.kubelet import Kubelet, Settings
+
+    text = f'[plugin]\nkubelet_dir = "{folder}"\nlisten = ""\n'
+    text += RESOURCE.format(name="first", address=FIRST, bind=bind)
+    text += RESOURCE.format(name="second", address=SECOND, bind=bind)
+    (folder / "plugin.toml").write_text(text, encoding="utf-8")
+    async with Kubelet(str(folder), Settings(dial=30.0, pre_start=PATIENCE)) as kubelet:
+        command = (sys.executable, "-m", "vfioctl", "serve-plugin", "--config", str(folder / "plugin.toml"))
+        with (folder / "log").open("wb") as log:
+            plugin = await asyncio.create_subprocess_exec(*command, stderr=log)
+        try:
+            await counted(kubelet, folder, first=1, second=1)
+            yield kubelet
+        finally:
+            plugin.terminate()
+            await asyncio.wait_for(plugin.wait(), PATIENCE)
+
+
+async def counted(kubelet, folder: Path, **allocatable: int) -> None:
+    """Wait until the node offers this; what the plugin said is shown when it does not."""
+    try:
+        await kubelet.until(
+            lambda: all(
+                kubelet.books.counts(f"v.io/{name}") == (1, number) for name, number in allocatable.items()
+            ),
+            within=PATIENCE,
+        )
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{(folder / 'log').read_text(encoding='utf-8')}") from error
+
+
+def note(text: str) -> None:
+    """Have a figure in the kernel's log, which is kept with the results."""
+    Path("/dev/kmsg").write_text(f"lab: {text}\n", encoding="utf-8")
+
+
+def test_a_group_is_one_pods_until_its_process_ends(tmp_path):
+    """The sibling in the other resource is unhealthy meanwhile; both are offered again soon after."""
+    from tests.plugin.kubelet.pods import pod
+
+    async def run() -> float:
+        async with served(tmp_path, "assume") as kubelet:
+            one = await kubelet.run(pod("a", {"v.io/first": 1}))
+            assert one.active, one.message
+            grant = await kubelet.start_container(one, one.containers[0])
+            group = f"/dev/vfio/{kernel.group_of(FIRST)}"
+            assert grant is not None
+            assert group in [node.host_path for node in grant["v.io/first"].devices]
+            with container.holding(group):
+                await counted(kubelet, tmp_path, first=1, second=0)
+                two = await kubelet.admit(pod("b", {"v.io/second": 1}))
+                assert two.phase == "Failed"
+                claims = Path("/run/vfioctl/plugin-claims.json").read_text(encoding="utf-8")
+                assert '"default", "a", "main"' in claims
+            began = time.monotonic()
+            one.phase = "Succeeded"
+            await counted(kubelet, tmp_path, first=1, second=1)
+            await kubelet.until(lambda: released(tmp_path, FIRST), within=PATIENCE)
+            took = time.monotonic() - began
+            three = await kubelet.admit(pod("c", {"v.io/second": 1}))
+            assert three.active, three.message
+            return took
+
+    with kernel.given_to_vfio([FIRST, SECOND]):
+        took = asyncio.run(run())
+    note(f"both cards were offered again {took:.1f} s after the process and its pod had ended")
+    assert took < PROMISE + SLACK
+
+
+def released(folder: Path, address: str) -> bool:
+    """Tell whether the plugin said that it released a card."""
+    log = (folder / "log").read_text(encoding="utf-8")
+    return any("released" in line and address in line for line in log.splitlines())
+
+
+def test_a_stranger_keeps_the_group_while_it_has_it_open(tmp_path):
+    """A process in no pod, through a node of its own: both cards are its, and free when it ends."""
+
+    async def run() -> None:
+        async with served(tmp_path, "assume") as kubelet:
+            with container.holding(f"/dev/vfio/{kernel.group_of(FIRST)}"):
+                await counted(kubelet, tmp_path, first=0, second=0)
+            began = time.monotonic()
+            await counted(kubelet, tmp_path, first=1, second=1)
+            note(f"both cards were offered again {time.monotonic() - began:.1f} s after a stranger had ended")
+
+    with kernel.given_to_vfio([FIRST, SECOND]):
+        asyncio.run(run())
+
+
+def test_on_demand_the_cards_are_the_hosts_before_and_after(tmp_path):
+    """PreStartContainer takes the whole group from the host's driver; the release gives it back."""
+    from tests.plugin.kubelet.pods import pod
+
+    before = {address: kernel.driver_of(address) for address in (FIRST, SECOND)}
+    assert set(before.values()) == {"e1000"}
+
+    async def run() -> None:
+        async with served(tmp_path, "on-demand") as kubelet:
+            assert {address: kernel.driver_of(address) for address in before} == before
+            one = await kubelet.admit(pod("a", {"v.io/first": 1}))
+            assert one.active, one.message
+            assert {address: kernel.driver_of(address) for address in before} == before
+            for _ in range(5):
+                # A kubelet tries again; on a busy machine it may have to.
+                grant = await kubelet.start_container(one, one.containers[0])
+                if grant is not None:
+                    break
+            assert grant is not None, one.containers[0].waiting
+            assert {kernel.driver_of(address) for address in before} == {"vfio-pci"}
+            (group,) = [node.host_path for node in grant["v.io/first"].devices if node.host_path[-1].isdigit()]
+            with container.holding(group):
+                await counted(kubelet, tmp_path, first=1, second=0)
+            began = time.monotonic()
+            one.phase = "Succeeded"
+            await kubelet.until(
+                lambda: {address: kernel.driver_of(address) for address in before} == before, within=PATIENCE
+            )
+            note(f"the host's driver had both cards again {time.monotonic() - began:.1f} s after the pod's end")
+            await counted(kubelet, tmp_path, first=1, second=1)
+
+    asyncio.run(run())
