@@ -255,6 +255,23 @@ def refusal(path: str) -> UsageError | None:
         ("kind = 'gpu'", "resource[0].kind: 'gpu' is none of its words", '"pci", "mdev"'),
         ("", "resource[0].select: missing", "it in every such table"),
         (
+            "select = ['class:gpu']\non_release = ['rest']",
+            "on_release[0]: 'rest' is none of its words",
+            "did you mean reset?",
+        ),
+        (
+            "select = ['class:gpu']\non_release = ['/usr/../tmp/x']",
+            "on_release[0]: '/usr/../tmp/x' is no path",
+            "without detours",
+        ),
+        ("select = ['class:gpu']\non_release = 'reset'", "on_release: 'reset' is no list", "in brackets"),
+        (
+            "select = ['class:gpu']\nrelease_timeout = 0",
+            "release_timeout: 0 is no such number",
+            "from 1 to 3600",
+        ),
+        ("kind = 'usb'\nselect = ['usb:1-2']\non_release = []", 'on_release: not for kind = "usb"', "one of"),
+        (
             "select = ['class:gpu']\nbind = 'on-demand'\nbackend = 'iommufd'",
             "resource[0].backend: with bind",
             "another bind",

@@ -6,14 +6,17 @@ import asyncio
 from random import Random
 from typing import TYPE_CHECKING
 
+import grpc.aio
 import pytest
 
 from tests.plugin.factory import card, given
 from tests.plugin.kubelet.pods import pod
 from tests.plugin.owning import Stage, owning, tables
+from vfioctl.plugin.api import pods_pb2, pods_pb2_grpc
 from vfioctl.sysfs.openers import Opener
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.plugin.kubelet.pods import Pod
@@ -323,5 +326,67 @@ def test_a_plugin_of_which_nobody_has_anything_asks_nobody(place: Path) -> None:
             one = await stage.kubelet.run(pod("vm", {GPU: 1}))
             await stage.until(lambda: stage.plugin.minder.questions > asked)
             await end(stage, one)
+
+    asyncio.run(run())
+
+
+class _Pods(pods_pb2_grpc.PodsServicer):
+    """The kubelet's stream of pods, where it is switched on."""
+
+    def __init__(self) -> None:
+        self.watched = asyncio.Event()
+        self.changed = asyncio.Event()
+
+    async def WatchPods(  # noqa: N802 - the protocol's name
+        self, request: pods_pb2.WatchPodsRequest, context: object
+    ) -> AsyncIterator[pods_pb2.WatchPodsEvent]:
+        del request, context
+        self.watched.set()
+        while True:
+            await self.changed.wait()
+            self.changed.clear()
+            yield pods_pb2.WatchPodsEvent(type=pods_pb2.MODIFIED)
+
+
+def test_a_kubelet_that_streams_its_pods_is_asked_when_one_has_changed(place: Path) -> None:
+    """No time goes by here: nothing but the event can have told."""
+
+    async def run() -> None:
+        (place / "pods").mkdir()
+        server, pods = grpc.aio.server(), _Pods()  # type: ignore[abstract] # only this is asked
+        pods_pb2_grpc.add_PodsServicer_to_server(pods, server)
+        server.add_insecure_port(f"unix:{place}/pods/kubelet.sock")
+        await server.start()
+        try:
+            async with owning(place, two_resources(place), *card(1, 1)) as stage:
+                await asyncio.wait_for(pods.watched.wait(), 10)
+                one = await stage.kubelet.run(pod("vm", {GPU: 1}))
+                await stage.until_state(FIRST, "allocated")
+                one.phase = "Succeeded"
+                pods.changed.set()
+                await stage.kubelet.until(lambda: stage.plugin.states()[FIRST][0] == "draining")
+                await stage.until_free()
+        finally:
+            await server.stop(None)
+
+    asyncio.run(run())
+
+
+def test_while_the_kubelet_does_not_say_nothing_is_released(place: Path) -> None:
+    """And it is said once that it does not."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            one = await stage.kubelet.run(pod("vm", {GPU: 1}))
+            await stage.until_state(FIRST, "allocated")
+            await stage.kubelet.stop()
+            asked = stage.plugin.minder.questions
+            await stage.until(lambda: stage.plugin.minder.questions > asked + 5)
+            assert stage.plugin.minder.error is not None
+            assert stage.plugin.states()[FIRST][0] == "allocated"
+            one.phase = "Succeeded"
+            await stage.kubelet.start()
+            await stage.until_free()
+            assert stage.plugin.minder.error is None
 
     asyncio.run(run())
