@@ -240,6 +240,24 @@ def test_a_device_is_in_use_while_its_group_is_open_and_leaks_after(place: Path)
     asyncio.run(run())
 
 
+def test_a_stranger_has_the_group_as_long_as_its_process_has_it_open(place: Path) -> None:
+    """Seen in a look at the host; that it is gone is seen sooner than at the next look."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            stage.host.openers = (Opener(1, 4711, "qemu"),)
+            stage.host.view = stage.host.view._replace(openers=stage.host.openers)
+            stage.plugin.supervisor.poke()
+            await stage.until_counts(GPU, 1, 0)
+            await stage.until_counts(AUDIO, 1, 0)
+            assert stage.plugin.table()[FIRST].note == "pid 4711 (qemu)"
+            stage.host.openers = ()
+            await stage.until_free()
+            await stage.until_counts(GPU, 1, 1)
+
+    asyncio.run(run())
+
+
 def test_a_device_that_goes_while_a_pod_has_it_stays_listed_until_the_pod_ends(place: Path) -> None:
     """Left out of the list it would be healthy for the kubelet; it goes with its pod."""
 

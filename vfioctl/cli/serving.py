@@ -22,12 +22,12 @@ def look_at_host() -> View:
     """Look at the host; called in a process of its own."""
     from vfioctl.plugin.decisions import View
     from vfioctl.plugin.sight import look
-    from vfioctl.sysfs.openers import look_for_openers
+    from vfioctl.sysfs.openers import openers_of_late
     from vfioctl.sysfs.reader import read_host
     from vfioctl.sysfs.root import HostRoot
 
     root = HostRoot()
-    return View(read_host(root), look(root), look_for_openers())
+    return View(read_host(root), look(root), openers_of_late())
 
 
 def serve_host(session: Session, load: Callable[[], Config], *, log_format: str, drain: bool) -> None:

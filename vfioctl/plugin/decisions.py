@@ -84,6 +84,7 @@ class Decisions:
         )
         self._view: View | None = None
         self._allocations: Allocations | None = None
+        self._told: View | None = None
         self._book: tuple[Ledger, float, Book] | None = None
         if before and before._view:  # noqa: SLF001 - the same
             self._see(before._view)  # noqa: SLF001 - the same
@@ -131,7 +132,9 @@ class Decisions:
     def arbitrate(self, offers: Sequence[Offer]) -> tuple[Offer, ...]:
         """Return what to publish of what was judged, with what follows from who owns which group."""
         self._offers = tuple(offers)
-        if self._view is not None and not self.keeper.ledger.claims:
+        if self._view is not None and self._view is not self._told:
+            # Once for each look: who minds the ledger knows better soon after.
+            self._told = self._view
             self.keeper.strangers(self._view.openers)
         found = self.keeper.arbitrate(self._offers, self._modes)
         self.again, self._published = found.again, found.offers

@@ -96,8 +96,8 @@ class Keeper:
         self._report()
 
     def strangers(self, openers: tuple[Opener, ...]) -> None:
-        """Note who has nodes open while nobody has a claim; it was seen in a look at the host."""
-        if openers != self.ledger.openers:
+        """Note who has nodes open, as seen in a look at the host; of claims it is known better."""
+        if openers != self.ledger.openers and not self.ledger.claims:
             self._take(self.ledger._replace(openers=openers))
 
     def returned(self) -> None:

@@ -8,6 +8,7 @@ could keep a ``stat`` waiting.
 from __future__ import annotations
 
 import os
+from time import monotonic
 
 from vfioctl.model.pattern import pattern
 from vfioctl.model.value import NamedTuple
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # Whatever the container calls its node: runtimes make it below /dev, and its mount may be shown without it.
 _MAY_BE_NODE = pattern(r"/(?:dev/.*|.*vfio.*)")
+LATELY = 20.0
+"""Seconds for which what was seen is not looked for again."""
 _NUMBER = pattern(r"(\d+):(\d+)")
 _GROUP = pattern(r"(?:noiommu-)?(\d+)")
 
@@ -40,6 +43,21 @@ class Opener(NamedTuple):
 def look_for_openers() -> tuple[Opener, ...]:
     """Look on this host; may block, so that it is called in a process of its own."""
     return read_openers(node_numbers(Attributes(Files(HostRoot()))))
+
+
+_lately: tuple[float, tuple[Opener, ...]] | None = None
+
+
+def openers_of_late() -> tuple[Opener, ...]:
+    """Return what `look_for_openers` does, or did a moment ago.
+
+    For who looks at the host whenever a device changes: all open files of all programs are a lot to look at.
+    """
+    global _lately  # noqa: PLW0603 - the memory of one process, which only looks
+    now = monotonic()
+    if _lately is None or now - _lately[0] > LATELY:
+        _lately = now, look_for_openers()
+    return _lately[1]
 
 
 def node_numbers(attributes: Attributes) -> dict[int, int]:
