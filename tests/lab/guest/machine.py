@@ -57,11 +57,15 @@ class Talk:
         """Connect, and agree on the protocol."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(30)
-        self._socket.connect(f"/run/{name}.qmp")
+        kernel.wait_until(lambda: self._connected(f"/run/{name}.qmp"), f"{name} to listen")
         self._lines = self._socket.makefile("r", encoding="utf-8")
         self.events: list[dict[str, Any]] = []
         self._lines.readline()
         self.ask("qmp_capabilities")
+
+    def _connected(self, path: str) -> bool:
+        # What an earlier machine of this name has left refuses.
+        return self._socket.connect_ex(path) == 0
 
     def ask(self, command: str, **arguments: str) -> Any:  # noqa: ANN401 - what it answers is its own
         """Send a command and return its answer; events before it are kept."""

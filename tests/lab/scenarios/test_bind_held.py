@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lab.guest import bindings, cli, holder, kernel
-from tests.lab.scenarios.test_blocked_unbind import SPARE, blocked, state  # noqa: F401 (a fixture)
+from tests.lab.scenarios.test_blocked_unbind import SPARE, blocked, slowness, state  # noqa: F401 (a fixture)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,16 +24,17 @@ TIMEOUT = 3.0
 """Seconds given to one write in these scenarios."""
 MARGIN = 2.0
 """Seconds beyond that in which a command answers, on a machine that is not emulated."""
+MOST_SLOW = 20.0
+"""Slower than this, no bound would tell an answer from a hang."""
 ASKED_FOR = ("Relaying device request", "No device request channel")
 """What the kernel says as soon as an unbind waits for a holder (K33)."""
 
 pytestmark = [pytest.mark.topologies(*SPARE), pytest.mark.deadline(180)]
 
 
-@pytest.fixture(scope="module")
 def patience() -> float:
-    """Seconds a command may take beyond its timeout: the promise, and what start and reading take here."""
-    return MARGIN + min(cli.vfioctl("bind", "--dry-run", "0000:00:1f.0").seconds for _ in range(2))
+    """Seconds a command may take beyond its timeout: the promise, on a machine as slow as this one is now."""
+    return MARGIN * min(slowness(), MOST_SLOW)
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def kernel_log() -> str:
 
 
 @pytest.mark.parametrize("mode", ["silent", "deaf", "polite", "group"])
-def test_a_held_device_is_refused_before_anything_is_written(spare, patience, mode):
+def test_a_held_device_is_refused_before_anything_is_written(spare, mode):
     """Whoever holds it, and whether or not the kernel's request would be heard (K57)."""
     driver = "nvme"
     said = kernel_log()
@@ -64,7 +65,7 @@ def test_a_held_device_is_refused_before_anything_is_written(spare, patience, mo
             ("unbind", spare, "--device-only", "--driver", driver),
         ):
             answer = bindings.refused(*words, check="vm")
-            assert answer.seconds < patience
+            assert answer.seconds < patience()
             assert str(held.pid) in answer.stderr, answer.stderr
             assert "python3" in answer.stderr, answer.stderr
         assert cli.vfioctl("unbind", spare, "--force", "vm").exit_code == 2
@@ -104,7 +105,7 @@ def said_by(tool: subprocess.Popen[str], seconds: float) -> tuple[int, str, str]
 
 
 @pytest.mark.parametrize("command", ["unbind", "bind"])
-def test_a_holder_that_comes_in_between_is_named_and_the_tool_ends(spare, patience, tmp_path, command):
+def test_a_holder_that_comes_in_between_is_named_and_the_tool_ends(spare, tmp_path, command):
     """Exit 8 in time, while the writer is in D state; recover ends clean once the holder is gone."""
     words = (spare,) if command == "unbind" else (spare, "--driver", "nvme")
     before = bindings.bindings()
@@ -114,14 +115,14 @@ def test_a_holder_that_comes_in_between_is_named_and_the_tool_ends(spare, patien
         (writer,) = [pid for pid in bindings.writers() if waits(pid)]
         os.kill(writer, signal.SIGKILL)  # its first wait can be interrupted; what follows cannot (K34)
         kernel.wait_until(lambda: state(writer) == "D", "the writer to be uninterruptible")
-        code, stdout, stderr = said_by(tool, TIMEOUT + patience)
-        assert time.monotonic() - started < TIMEOUT + patience
+        code, stdout, stderr = said_by(tool, TIMEOUT + MARGIN * MOST_SLOW)
+        assert time.monotonic() - started < TIMEOUT + patience()
         assert code == 8, (stdout, stderr)
         assert str(pid) in stderr + stdout
         assert "python3" in stderr + stdout
         assert spare in stderr + stdout
         assert state(writer) == "D"
-        _answers_while_stuck(spare, pid, patience)
+        _answers_while_stuck(spare, pid)
     kernel.wait_until(lambda: has_ended(writer), "the writer to end")
     recovered = cli.vfioctl("recover")
     assert recovered.exit_code == 0, (recovered.stdout, recovered.stderr)
@@ -130,7 +131,7 @@ def test_a_holder_that_comes_in_between_is_named_and_the_tool_ends(spare, patien
     assert cli.vfioctl("recover").exit_code == 0
 
 
-def _answers_while_stuck(spare: str, pid: int, patience: float) -> None:
+def _answers_while_stuck(spare: str, pid: int) -> None:
     """Nothing else is started while the journal stands, and recover neither hangs nor claims to be done."""
     again = cli.vfioctl("unbind", spare)
     assert again.exit_code == 4, (again.stdout, again.stderr)
@@ -140,7 +141,7 @@ def _answers_while_stuck(spare: str, pid: int, patience: float) -> None:
     assert "vfioctl recover" in other.stderr
     stuck = cli.vfioctl("recover", "--timeout", f"{TIMEOUT:g}")
     assert stuck.exit_code == 8, (stuck.stdout, stuck.stderr)
-    assert stuck.seconds < TIMEOUT + patience
+    assert stuck.seconds < TIMEOUT + patience()
     assert str(pid) in stuck.stderr + stuck.stdout, (stuck.stdout, stuck.stderr)
     assert bindings.JOURNAL.exists()
 
@@ -162,11 +163,11 @@ def test_while_another_unbind_is_stuck_every_command_still_answers(topology, req
     for words, expected in commands.items():
         answer = cli.vfioctl(*words)
         assert answer.exit_code == expected, (words, answer.stdout, answer.stderr)
-        assert answer.seconds < undisturbed[words].seconds + MARGIN, words
+        assert answer.seconds < undisturbed[words].seconds + patience(), words
     for words in (("bind", address), ("unbind", address)):
         answer = cli.vfioctl(*words)
         assert answer.exit_code in {4, 5}, (words, answer.stdout, answer.stderr)
-        assert answer.seconds < undisturbed["bind", bridge].seconds + MARGIN, words
+        assert answer.seconds < undisturbed["bind", bridge].seconds + patience(), words
 
 
 def test_while_another_unbind_is_stuck_doctor_answers_and_does_not_call_it_fine(topology, request):
@@ -178,7 +179,7 @@ def test_while_another_unbind_is_stuck_doctor_answers_and_does_not_call_it_fine(
     for words, before in undisturbed.items():
         answer = cli.vfioctl(*words, "--json")
         assert answer.exit_code in {0, 1}, (words, answer.stdout, answer.stderr)
-        assert answer.seconds < before.seconds + MARGIN, words
+        assert answer.seconds < before.seconds + patience(), words
         found = [check for check in answer.document["checks"] if check["address"] == address]
         assert any(check["status"] != "ok" for check in found), (words, found)
 
