@@ -211,6 +211,20 @@ def test_a_group_in_use_names_the_vm() -> None:
     assert "\n  in use      VM web1 (pid 4211) has /dev/vfio/3 open\n" in text
 
 
+def test_a_group_in_use_names_the_vm_also_while_an_unbind_waits_for_it() -> None:
+    """The device has no driver any more, and the VM has it all the same."""
+    machine = workstation()
+    group = machine.groups[3]
+    waiting = tuple(
+        one._replace(driver=None, unbinding=True) if one.address in group.members else one
+        for one in machine.devices
+    )
+
+    text = plain_text(groups_lines(machine._replace(devices=waiting), [group], NAMES, width=100))
+
+    assert "\n  in use      VM web1 (pid 4211) has /dev/vfio/3 open\n" in text
+
+
 def test_members_that_are_not_pci_are_listed() -> None:
     """By their own name."""
     machine = foreign_member()

@@ -102,7 +102,7 @@ def _explanation(
     holders = [
         use.detail
         for member in host.members(group)
-        if member.on_vfio
+        if member.on_vfio or member.unbinding
         for use in member.usage
         if use.kind in _HELD
     ]
