@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from vfioctl.errors import NotFoundError
-from vfioctl.plan.persist import file_changes
+from vfioctl.model.address import PciAddress
+from vfioctl.plan.persist import file_changes, stored_without
 from vfioctl.plan.restore import made_changes, program_in
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vfioctl.model.address import PciAddress
     from vfioctl.model.persisted import Persisted
     from vfioctl.plan.persist import FileChange
 
@@ -34,9 +34,10 @@ def forget(persisted: Persisted, names: Iterable[str | PciAddress] | None) -> tu
             f"nothing is stored of {' '.join(map(str, strange))}", hint="see what is: vfioctl persist list"
         )
     program = program_in(persisted.unit) or "vfioctl"
-    splits = tuple(one for one in persisted.splits if one.address not in gone)
+    addresses = {name for name in gone if isinstance(name, PciAddress)}
+    splits = tuple(one for one in persisted.splits if one.address not in addresses)
     mediated = tuple(one for one in persisted.mediated if one.uuid not in gone)
     return (
-        *file_changes(persisted, [one for one in persisted.stored if one.address not in gone]),
+        *file_changes(persisted, stored_without(persisted, addresses)),
         *made_changes(persisted, splits, mediated, program),
     )
