@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from vfioctl.plugin.values import Item
 
+
 BOTH = (offer(GPU, "a", "-b"), offer(NIC, "x"))
 
 

@@ -100,7 +100,8 @@ class Admin:
 
     async def _answer(self, line: bytes) -> bytes:
         try:
-            return encode_result(await self._steering.answer(decode_request(line)))
+            result = await self._steering.answer(decode_request(line))
+            return await asyncio.to_thread(encode_result, result)
         except VfioctlError as error:
             return encode_error(error)
         except Exception:

@@ -74,8 +74,18 @@ def decode_request(line: bytes) -> Request:
 
 
 def encode_result(result: Result) -> bytes:
-    """Return a result as a line."""
-    return _line(result=result)
+    """Return a result as a line; a long list in it is encoded piece by piece.
+
+    Nothing else runs while one piece is encoded, whichever thread does it.
+    """
+    pairs = ", ".join(f"{json.dumps(key)}: {_pieces(value)}" for key, value in result.items())
+    return f'{{"version": {VERSION}, "result": {{{pairs}}}}}\n'.encode()
+
+
+def _pieces(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(json.dumps, value))}]"
+    return json.dumps(value)
 
 
 def encode_error(error: VfioctlError) -> bytes:

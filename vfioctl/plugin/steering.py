@@ -7,7 +7,8 @@ import logging
 
 from vfioctl.errors import NotFoundError, VfioctlError
 from vfioctl.plugin.cordons import save_cordons
-from vfioctl.plugin.status import status
+from vfioctl.plugin.standing import standing
+from vfioctl.plugin.status import facts, status
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Steering:
     """Answers requests about one plugin."""
 
     def __init__(self, plugin: Supervisor, cordons: str, parts: Sequence[Part] = ()) -> None:
-        """Keep what is cordoned in a file; ``parts`` are what status tells of each item."""
+        """Keep what is cordoned in a file; ``parts`` are what else status tells of items."""
         self._plugin = plugin
         self._cordons = cordons
         self._parts = parts
@@ -39,7 +40,7 @@ class Steering:
         """
         match request.command:
             case "status":
-                return status(self._plugin, self._parts)
+                return await asyncio.to_thread(status, facts(self._plugin, self._parts))
             case "explain":
                 return await self._explain(request.subject)
             case "cordon" | "uncordon":
@@ -88,7 +89,7 @@ class Steering:
                 f"the host could not be looked at: {self._plugin.look_error}",
                 hint="what was published stands; see the plugin's log and the kernel's",
             )
-        return {"summary": status(self._plugin)["summary"]}
+        return {"summary": standing(self._plugin).summary()}
 
     async def _look(self) -> None:
         """Have the host looked at, and wait for the end of a look that began after this."""
