@@ -144,6 +144,20 @@ def test_state_and_owner_have_columns_where_they_are_told(ask: Ask) -> None:
     assert lines[2].split()[-2:] == ["-", "-"]
 
 
+def test_what_is_wrong_with_an_owner_is_said(ask: Ask) -> None:
+    """A conflict or a leak; that a free item's group is somebody's is none."""
+    told = json.loads(json.dumps(STATUS))
+    first, second = told["resources"][0]["items"]
+    first |= {"state": "draining", "owner": "default/vm", "note": "leak: pid 7 (qemu) has it open"}
+    second |= {"state": "free", "owner": None, "note": "default/vm, which has 0000:98:00.0"}
+
+    with plugin(told):
+        said = ask("plugin", "status").out
+
+    assert "0000:98:00.0 of vfioctl.io/t4: leak: pid 7 (qemu) has it open" in " ".join(said.split())
+    assert "which has 0000:98:00.0" not in said
+
+
 def test_a_watch_in_a_pipe_prints_what_changed(ask: Ask) -> None:
     """Time going by is no change."""
     later = STATUS | {"seconds_running": 62}

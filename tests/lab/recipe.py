@@ -17,8 +17,8 @@ NOT_RUN: Final = (
 QEMU_PACKAGES: Final = ("qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios")
 GUEST_PACKAGES: Final = (
     "base-files", "base-passwd", "bash", "coreutils", "dash", "driverctl", "e2fsprogs", "grep", "iproute2",
-    "kmod", "libc-bin", "libstdc++6", "lvm2", "mdadm", "mount", "openssh-client", "openssh-server", "pciutils", "procps",
-    "python3", "sed", "udev", "util-linux",
+    "kmod", "libc-bin", "libstdc++6", "lvm2", "mdadm", "mount", "openssh-client", "openssh-server",
+    "pciutils", "procps", "python3", "sed", "udev", "util-linux",
 )  # fmt: skip
 GUEST_TOOLS: Final = ("devbind==0.4.0",)
 """Python packages that the guest has beside vfioctl's own: what vfioctl is measured against."""

@@ -136,6 +136,10 @@ def _troubles(told: Result) -> Iterator[str]:
     for resource in told["resources"]:
         if resource["error"]:
             yield visible(f"{resource['name']} is not registered: {resource['error']}")
+        for item in resource["items"]:
+            # Of what is free the note says who has its group: nothing is wrong with that.
+            if item.get("note") and item.get("state") != "free":
+                yield visible(f"{item['id']} of {resource['name']}: {item['note']}")
     if told["config"]["error"]:
         yield visible(f"the configuration was not taken over: {told['config']['error']}")
     if told["host"]["error"]:

@@ -8,7 +8,7 @@ never made unhealthy here: the pod could not be admitted again. Pure: the time i
 from __future__ import annotations
 
 from vfioctl.model.value import NamedTuple
-from vfioctl.plugin.claims import GRACE, HOLD_OFF, LEAK, SETTLE, Ended, ended_by, lapsed
+from vfioctl.plugin.claims import GRACE, HOLD_OFF, LEAK, SETTLE, Ended, ended, ended_by, lapsed
 from vfioctl.plugin.settings import SharedGroup
 from vfioctl.plugin.values import Denied, Item, Offer
 from vfioctl.typed import TYPE_CHECKING
@@ -127,7 +127,7 @@ def _unfit(ledger: Ledger, index: _Index, item: Item, modes: Modes, now: float) 
     if own.absent is None:
         return None
     # The kubelet does not list it, and gave the group to somebody else meanwhile.
-    return next(_hindrances(index, item, modes, now, ended=Ended((own,))), None)
+    return next(_hindrances(index, item, modes, now, over=ended((own,))), None)
 
 
 def _hindrances(
@@ -136,13 +136,13 @@ def _hindrances(
     modes: Modes,
     now: float,
     asked: frozenset[str] = frozenset(),
-    ended: Ended = NOBODY,
+    over: Ended = NOBODY,
 ) -> Iterator[Hindrance]:
     """Yield what keeps an item from a container that has none of its group yet, but what is asked with it."""
     for group, claim in index.others(item):
         if claim.resource == item.resource and claim.id in asked:
             continue
-        if ended.has(claim):
+        if over.has(claim):
             continue
         if _settling(claim, now) and _together(modes, claim.resource, item.resource):
             continue
@@ -179,15 +179,18 @@ def refuse(ledger: Ledger, items: Sequence[Item], modes: Modes, now: float) -> D
 
     The kubelet learns of what is unhealthy only through its list, which may be on its way.
     """
-    index = _Index(ledger)
     asked = frozenset(item.id for item in items)
-    ended = ended_by(ledger, items)
+    groups = {group for item in items for group in item.groups}
+    # In the way of an answer to the kubelet: of hundreds of claims a few are about these groups.
+    near = [one for one in ledger.claims if one.id in asked or not groups.isdisjoint(one.groups)]
+    index = _Index(ledger._replace(claims=tuple(near)))
+    over = ended_by(ledger, items)
     for item in items:
         own = index.own(item)
         if own is not None and own.cleaning:
             text = "what is to be done on its release is not done yet"
             return Denied("FAILED_PRECONDITION", f"{item.id} of {item.resource}: {text} ({IN_USE})")
-        for hindrance in _hindrances(index, item, modes, now, asked, ended):
+        for hindrance in _hindrances(index, item, modes, now, asked, over):
             return Denied("FAILED_PRECONDITION", _in_words(item, hindrance))
     return None
 

@@ -6,6 +6,8 @@ seconds and nobody has its group open: there is no Deallocate.
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 
@@ -107,46 +109,56 @@ class Ended(NamedTuple):
     """The containers that must have ended for their items to be given anew."""
 
     claims: tuple[Claim, ...] = ()
+    pods: frozenset[tuple[str, str]] = frozenset()
+    calls: frozenset[tuple[str, float]] = frozenset()
+    """Of a pod that was never listed, as one that was rejected, only what came in one call is known."""
 
     def has(self, claim: Claim) -> bool:
-        """Tell whether a claim was one of their pods', or is nobody's any more for the kubelet either.
+        """Tell whether a claim was one of their pods', or is nobody's any more for the kubelet either."""
+        if not self.claims:
+            return False
+        if claim.absent is not None or (claim.resource, claim.since) in self.calls:
+            return True
+        return claim.owner is not None and claim.owner.of_pod in self.pods
 
-        Of a pod that was never listed, as one that was rejected, only what came in one call is known.
-        """
-        return any(claim.absent is not None or _same_pod(one, claim) for one in self.claims)
 
-
-def _same_pod(one: Claim, other: Claim) -> bool:
-    if one.owner is not None and other.owner is not None:
-        return one.owner.of_pod == other.owner.of_pod
-    return (one.resource, one.since) == (other.resource, other.since)
+def ended(claims: Iterable[Claim]) -> Ended:
+    """Return who must have ended for these claims to be made anew."""
+    found = tuple(claims)
+    return Ended(
+        found,
+        frozenset(one.owner.of_pod for one in found if one.owner is not None),
+        frozenset((one.resource, one.since) for one in found),
+    )
 
 
 def ended_by(ledger: Ledger, items: Iterable[Item]) -> Ended:
     """Return who must have ended for these items to be given anew: the kubelet itself says so."""
-    keys = {(item.resource, item.id) for item in items}
-    return Ended(tuple(claim for claim in ledger.claims if claim.key in keys))
+    resources = {item.id: item.resource for item in items}
+    return ended(one for one in ledger.claims if resources.get(one.id) == one.resource)
 
 
 def reserve(ledger: Ledger, items: Iterable[Item], now: float) -> Ledger:
     """Note an Allocate that is granted; what else those had who must have ended for it is theirs no more."""
     taken = {(item.resource, item.id): item for item in items}
-    ended = ended_by(ledger, taken.values())
-    kept = tuple(
-        claim._replace(absent=now) if claim.absent is None and ended.has(claim) else claim
-        for claim in ledger.claims
-        if claim.key not in taken
-    )
-    return ledger._replace(claims=_in_order((*kept, *_reserved(ledger, taken.values(), now))))
+    over = ended_by(ledger, taken.values())
+    before = {claim.key: claim for claim in over.claims}
+    kept = ledger.claims
+    if before:
+        kept = tuple(
+            claim._replace(absent=now) if claim.absent is None and over.has(claim) else claim
+            for claim in kept
+            if claim.key not in before
+        )
+    reserved = (_reserved(item, before.get(key), now) for key, item in taken.items())
+    return ledger._replace(claims=_in_order((*kept, *reserved)))
 
 
-def _reserved(ledger: Ledger, items: Iterable[Item], now: float) -> Iterator[Claim]:
-    for item in items:
-        before = ledger.claim((item.resource, item.id))
-        claim = Claim(item.resource, item.id, item.groups, item.members, now)
-        if before is not None:
-            claim = claim._replace(former=before.owner or before.former, bound=before.bound)
-        yield claim
+def _reserved(item: Item, before: Claim | None, now: float) -> Claim:
+    claim = Claim(item.resource, item.id, item.groups, item.members, now)
+    if before is not None:
+        claim = claim._replace(former=before.owner or before.former, bound=before.bound)
+    return claim
 
 
 def observe(
@@ -249,4 +261,5 @@ def changed(ledger: Ledger, before: Claim, after: Claim | None) -> Ledger:
 
 
 def _in_order(claims: Iterable[Claim]) -> tuple[Claim, ...]:
-    return tuple(sorted(claims, key=lambda claim: claim.key))
+    # Resource and id come first, and no two claims have both.
+    return tuple(sorted(claims, key=itemgetter(0, 1)))
