@@ -6,10 +6,12 @@ import pytest
 
 from tests.model.factory import at
 from vfioctl.plugin import claims
-from vfioctl.plugin.arbiter import arbitrate, conflicts, refuse
+from vfioctl.plugin.arbiter import arbitrate, refuse
 from vfioctl.plugin.claims import GRACE, HOLD_OFF, LEAK, POLL, SETTLE, Ledger, Owner, next_question
+from vfioctl.plugin.conflicts import conflicts
 from vfioctl.plugin.ownership import State, table
 from vfioctl.plugin.settings import SharedGroup
+from vfioctl.plugin.succession import reserve
 from vfioctl.plugin.values import Item, Offer
 from vfioctl.sysfs.openers import Opener
 
@@ -57,7 +59,7 @@ def listed(found: Ledger, owners: dict[Item, Owner], now: float) -> Ledger:
 
 def test_a_sibling_is_offered_until_the_window_ends() -> None:
     """same-pod: the other Allocate calls of the pod must still find it; afterwards nobody else may."""
-    found = claims.reserve(ledger(), [CARD], NOW)
+    found = reserve(ledger(), [CARD], NOW)
     assert set(reasons(found, NOW + SETTLE - 0.1).values()) == {None}
     assert reasons(found, NOW + SETTLE) == {CARD.id: None, SECOND.id: None, SOUND.id: "group-in-use"}
     assert arbitrate(found, OFFERS, BOTH, NOW).again == NOW + SETTLE
@@ -69,7 +71,7 @@ def test_a_sibling_is_offered_until_the_window_ends() -> None:
 
 def test_exclusive_takes_the_group_at_once() -> None:
     """One of the two resources says so: that is enough."""
-    found = claims.reserve(ledger(), [CARD], NOW)
+    found = reserve(ledger(), [CARD], NOW)
     assert reasons(found, NOW, ALONE)[SOUND.id] == "group-in-use"
     assert refuse(found, [SOUND], ALONE, NOW) is not None
 
@@ -78,13 +80,13 @@ def test_ids_of_one_call_belong_to_one_container() -> None:
     """They are granted together, whatever the mode."""
     pair = [item(GPU, "0000:01:00.0", 1), item(GPU, "0000:01:00.1", 1)]
     assert refuse(ledger(), pair, ALONE, NOW) is None
-    found = claims.reserve(ledger(), pair, NOW)
+    found = reserve(ledger(), pair, NOW)
     assert refuse(found, pair, ALONE, NOW + 60) is None
 
 
 def test_a_refusal_names_the_group_the_owner_and_the_address() -> None:
     """It is what the pod's status will say."""
-    found = listed(claims.reserve(ledger(), [CARD], NOW), {CARD: VM}, NOW + 5)
+    found = listed(reserve(ledger(), [CARD], NOW), {CARD: VM}, NOW + 5)
     denied = refuse(found, [SOUND], BOTH, NOW + 6)
     assert denied is not None
     assert denied.message == (
@@ -95,11 +97,11 @@ def test_a_refusal_names_the_group_the_owner_and_the_address() -> None:
 
 def test_what_the_kubelet_gives_again_is_free_and_so_is_what_its_pod_had() -> None:
     """The kubelet says so by asking: a pod that follows another one at once gets the whole card."""
-    found = claims.reserve(ledger(), [CARD], NOW)
-    found = claims.reserve(found, [SOUND], NOW + 1)
+    found = reserve(ledger(), [CARD], NOW)
+    found = reserve(found, [SOUND], NOW + 1)
     found = listed(found, {CARD: VM, SOUND: VM}, NOW + 5)
     assert refuse(found, [CARD], BOTH, NOW + 20) is None
-    found = claims.reserve(found, [CARD], NOW + 20)
+    found = reserve(found, [CARD], NOW + 20)
     assert refuse(found, [SOUND], BOTH, NOW + 21) is None
     assert states(found, NOW + 20)[SOUND.id] == (State.DRAINING, str(VM))
 
@@ -107,16 +109,16 @@ def test_what_the_kubelet_gives_again_is_free_and_so_is_what_its_pod_had() -> No
 def test_what_a_rejected_pod_had_reserved_stands_in_nobodys_way() -> None:
     """What came in one Allocate call was one container's; of the rest the kubelet tells."""
     pair = [CARD, item(GPU, "0000:01:00.1", 1)]
-    found = claims.reserve(ledger(), pair, NOW)
+    found = reserve(ledger(), pair, NOW)
     assert refuse(found, pair[:1], ALONE, NOW + 1) is None
-    crossing = claims.reserve(claims.reserve(ledger(), [CARD], NOW), [SOUND], NOW + 1)
+    crossing = reserve(reserve(ledger(), [CARD], NOW), [SOUND], NOW + 1)
     assert refuse(crossing, [SOUND], BOTH, NOW + SETTLE) is not None
     assert refuse(listed(crossing, {}, NOW + SETTLE + 1), [SOUND], BOTH, NOW + SETTLE + 2) is None
 
 
 def test_an_allocated_item_is_never_made_unhealthy() -> None:
     """Its pod could not be admitted again; that two pods have the group is said instead."""
-    found = claims.reserve(claims.reserve(ledger(), [CARD], NOW), [SOUND], NOW + 1)
+    found = reserve(reserve(ledger(), [CARD], NOW), [SOUND], NOW + 1)
     found = listed(found, {CARD: VM, SOUND: OTHER}, NOW + 5)
     assert set(reasons(found, NOW + 60).values()) == {None}
     (conflict,) = conflicts(found)
@@ -128,7 +130,7 @@ def test_an_allocated_item_is_never_made_unhealthy() -> None:
 @pytest.mark.parametrize("answered", [True, False])
 def test_nothing_is_decided_before_the_kubelet_has_spoken(answered: bool) -> None:
     """Until then, or for a minute, only the hardware decides: a pod's device could be taken for free."""
-    found = claims.reserve(Ledger(NOW), [CARD], NOW)
+    found = reserve(Ledger(NOW), [CARD], NOW)
     found = listed(found, {CARD: VM}, NOW + 5) if answered else found
     assert (reasons(found, NOW + 10)[SOUND.id] is not None) is answered
     assert reasons(found, NOW + HOLD_OFF)[SOUND.id] == "group-in-use"
@@ -136,7 +138,7 @@ def test_nothing_is_decided_before_the_kubelet_has_spoken(answered: bool) -> Non
 
 def test_a_release_takes_ten_seconds_of_absence_and_no_open_node() -> None:
     """Absence begins when the kubelet was asked after the Allocate."""
-    found = listed(claims.reserve(ledger(), [CARD], NOW), {CARD: VM}, NOW + 5)
+    found = listed(reserve(ledger(), [CARD], NOW), {CARD: VM}, NOW + 5)
     found = listed(found, {}, NOW + 10)
     assert states(found, NOW + 10)[CARD.id] == (State.DRAINING, str(VM))
     assert not claims.due(claims.opened(found, (), NOW + 19), NOW + 10 + GRACE - 0.1)
@@ -149,14 +151,14 @@ def test_a_release_takes_ten_seconds_of_absence_and_no_open_node() -> None:
 
 def test_an_answer_from_before_an_allocate_says_nothing_about_it() -> None:
     """The question was asked earlier than it was answered."""
-    found = claims.reserve(ledger(), [CARD], NOW)
+    found = reserve(ledger(), [CARD], NOW)
     found = claims.observe(found, {}, KNOWN, NOW - 0.1, NOW + 1)
     assert found.claims[0].absent is None
 
 
 def test_a_kubelet_that_has_just_returned_may_not_know_its_pods() -> None:
     """It learns of them from the API server: for a minute nothing is taken for ended."""
-    found = listed(claims.reserve(ledger(), [CARD], NOW), {CARD: VM}, NOW + 5)
+    found = listed(reserve(ledger(), [CARD], NOW), {CARD: VM}, NOW + 5)
     found = listed(claims.returned(found, NOW + 6), {}, NOW + 10)
     assert found.claims[0].absent is None
     found = listed(found, {}, NOW + 6 + HOLD_OFF)
@@ -165,7 +167,7 @@ def test_a_kubelet_that_has_just_returned_may_not_know_its_pods() -> None:
 
 def test_a_node_that_is_open_without_a_pod_keeps_its_group_back() -> None:
     """A leak: the item itself is not offered either, once it is certain that no pod has it."""
-    found = listed(claims.reserve(ledger(), [CARD], NOW), {CARD: VM}, NOW + 5)
+    found = listed(reserve(ledger(), [CARD], NOW), {CARD: VM}, NOW + 5)
     found = claims.opened(listed(found, {}, NOW + 10), (Opener(1, 7, "qemu"),), NOW + 10)
     assert reasons(found, NOW + 15)[CARD.id] is None
     assert reasons(found, NOW + 10 + GRACE)[CARD.id] == "group-in-use"
@@ -184,7 +186,7 @@ def test_a_stranger_owns_what_it_has_open() -> None:
 
 def test_states_on_the_way_from_free_to_free() -> None:
     """Each has its own evidence."""
-    found = claims.reserve(ledger(), [CARD], NOW)
+    found = reserve(ledger(), [CARD], NOW)
     assert states(found, NOW)[CARD.id] == (State.RESERVED, None)
     found = listed(found, {CARD: VM}, NOW + 5)
     assert states(found, NOW + 5)[CARD.id] == (State.ALLOCATED, str(VM))
@@ -200,7 +202,7 @@ def test_states_on_the_way_from_free_to_free() -> None:
 def test_one_thing_under_two_names_has_one_owner() -> None:
     """A reload gave it to another resource while a pod has it; without a group its id tells."""
     dongle, again = Item("1-2", "v.io/a", (), (), None, None), Item("1-2", "v.io/b", (), (), None, None)
-    found = claims.reserve(ledger(), [dongle], NOW)
+    found = reserve(ledger(), [dongle], NOW)
     assert refuse(found, [again], {}, NOW + 60) is not None
     (offer,) = arbitrate(found, [Offer("v.io/b", (again,))], {}, NOW + 60).offers
     assert offer.items[0].reason == "group-in-use"
@@ -209,7 +211,7 @@ def test_one_thing_under_two_names_has_one_owner() -> None:
 def test_a_slot_over_several_groups_needs_all_of_them() -> None:
     """Every one of its groups must be free."""
     slot = item(GPU, "0000:03:00.0", 3, 1)
-    found = claims.reserve(ledger(), [SOUND], NOW)
+    found = reserve(ledger(), [SOUND], NOW)
     assert refuse(found, [slot], BOTH, NOW + 10) is not None
 
 
@@ -217,13 +219,13 @@ def test_the_kubelet_is_asked_only_while_there_is_something_to_ask() -> None:
     """Each five seconds, at the end of a window, and until it has answered once."""
     assert next_question(Ledger(NOW), NOW) == NOW + POLL
     assert next_question(ledger(), NOW) is None
-    found = claims.reserve(ledger(), [CARD], NOW)
+    found = reserve(ledger(), [CARD], NOW)
     assert next_question(found, NOW) == NOW + SETTLE
     assert next_question(listed(found, {CARD: VM}, NOW + SETTLE), NOW + SETTLE) == NOW + SETTLE + POLL
 
 
 def test_offers_that_stay_as_they_are_are_the_same_objects() -> None:
     """Then nothing is sent: a list of thousands is compared by identity first."""
-    found = claims.reserve(ledger(), [SECOND], NOW)
+    found = reserve(ledger(), [SECOND], NOW)
     published = arbitrate(found, OFFERS, BOTH, NOW + 60).offers
     assert all(one is other for one, other in zip(published, OFFERS, strict=True))

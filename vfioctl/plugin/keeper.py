@@ -6,10 +6,12 @@ import logging
 from time import monotonic
 
 from vfioctl.plugin import claims, reservations
-from vfioctl.plugin.arbiter import Conflict, arbitrate, conflicts, leaks, refuse
+from vfioctl.plugin.arbiter import arbitrate, refuse
 from vfioctl.plugin.bell import Bell
 from vfioctl.plugin.claims import Ledger
+from vfioctl.plugin.conflicts import Conflict, conflicts, leaks
 from vfioctl.plugin.counts import Counts
+from vfioctl.plugin.succession import reserve
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ class Keeper:
 
     def reserve(self, items: Iterable[Item]) -> None:
         """Note that they are given to a container; it is on disk when this returns."""
-        self._take(claims.reserve(self.ledger, items, self.clock()))
+        self._take(reserve(self.ledger, items, self.clock()))
 
     def observe(self, listed: Mapping[Key, Owner], asked: float) -> None:
         """Note the kubelet's list; what it lists of other plugins is nothing to us."""

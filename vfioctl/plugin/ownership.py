@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 from vfioctl.model.value import NamedTuple
-from vfioctl.plugin.arbiter import Watch, arbitrate, conflicts, leaks
+from vfioctl.plugin.arbiter import Watch, arbitrate
+from vfioctl.plugin.conflicts import conflicts, leaks
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

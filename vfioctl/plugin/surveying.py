@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import cast
 
@@ -16,10 +17,11 @@ from vfioctl.sysfs.openers import look_for_openers
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Protocol
 
     from vfioctl.model.address import PciAddress
+    from vfioctl.model.host import Host
     from vfioctl.plugin.decisions import Decisions
     from vfioctl.plugin.hands import Hands
     from vfioctl.sysfs.openers import Opener
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 
 _PATIENCE = 20.0
+UNKNOWN = "whether the host can spare it is not known"
+
+log = logging.getLogger("vfioctl.plugin")
 
 
 class Survey:
@@ -43,6 +48,7 @@ class Survey:
         self._rules = rules
         self._hands = hands
         self._seen: tuple[object, object] = (None, None)
+        self._about: object = None
         self._known: tuple[tuple[str, str], ...] = ()
 
     async def read(self) -> object:
@@ -55,11 +61,20 @@ class Survey:
         # The very objects: a look that sees nothing new returns what it returned before.
         if self._seen[0] is not view or self._seen[1] is not config:
             found = sort_out(view.host, config, sight=view.sight)
-            self._known = await self._refused(awaiting(view.host, config, found.offers))
-            self._seen = view, config
+            waiting = awaiting(view.host, config, found.offers)
+            about = tuple(_whose_groups(view.host, waiting))
+            if about != self._about:
+                answer = await self._refused(waiting)
+                if answer is None:
+                    # What is not known is not offered, and asked again at the next look.
+                    return view._replace(refused=tuple((item, UNKNOWN) for item in waiting))
+                self._known = answer
+            self._seen, self._about = (view, config), about
         return view._replace(refused=self._known)
 
-    async def _refused(self, waiting: dict[str, tuple[PciAddress, ...]]) -> tuple[tuple[str, str], ...]:
+    async def _refused(
+        self, waiting: dict[str, tuple[PciAddress, ...]]
+    ) -> tuple[tuple[str, str], ...] | None:
         if not waiting:
             return ()
         if self._hands is None:
@@ -67,9 +82,19 @@ class Survey:
         try:
             answers = await apart(partial(self._hands.survey, tuple(waiting.values())), _PATIENCE)
         except VfioctlError as error:
-            # What is not known is not offered.
-            return tuple((item, error.message) for item in waiting)
+            log.warning("what the host can spare is not known: %s", error.message)
+            return None
         return tuple((item, why) for item, why in zip(waiting, answers, strict=True) if why is not None)
+
+
+def _whose_groups(host: Host, waiting: dict[str, tuple[PciAddress, ...]]) -> Iterator[object]:
+    """Yield what an answer depends on: the items, and every function that would be bound with them."""
+    for item, addresses in waiting.items():
+        yield item
+        for address in addresses:
+            device = host.by_address.get(address)
+            group = host.group_of(device) if device is not None else None
+            yield device if group is None else host.members(group)
 
 
 class OpenNodes:
