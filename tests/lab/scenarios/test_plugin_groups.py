@@ -21,6 +21,9 @@ PROMISE = 15.0
 SLACK = 15.0
 """Seconds that a busy machine under TCG may add to that."""
 
+CLAIMS = Path("/run/vfioctl/plugin-claims.json")
+"""Who the plugin says has what."""
+
 pytestmark = [pytest.mark.topologies("legacy"), pytest.mark.deadline(420)]
 
 RESOURCE = '[[resource]]\nname = "v.io/{name}"\nselect = ["{address}"]\nbind = "{bind}"\n'
@@ -90,8 +93,7 @@ def test_a_group_is_one_pods_until_its_process_ends(tmp_path):
                 await counted(kubelet, tmp_path, first=1, second=0)
                 two = await kubelet.admit(pod("b", {"v.io/second": 1}))
                 assert two.phase == "Failed"
-                claims = Path("/run/vfioctl/plugin-claims.json").read_text(encoding="utf-8")
-                assert '"default", "a", "main"' in claims
+                await kubelet.until(lambda: '"default", "a", "main"' in CLAIMS.read_text(), within=PATIENCE)
             began = time.monotonic()
             one.phase = "Succeeded"
             await counted(kubelet, tmp_path, first=1, second=1)
