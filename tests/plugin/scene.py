@@ -120,12 +120,15 @@ class Eyes:
     def __init__(self, *offers: Offer) -> None:
         """See these offers."""
         self.offers: tuple[Offer, ...] = offers
+        self.asked: list[frozenset[str] | None] = []
+        """Where it was to look, each time; None: everywhere."""
         self.error: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def read(self) -> object:
+    async def read(self, places: frozenset[str] | None = None) -> object:
         """Look; blocks while the gate is shut."""
+        self.asked.append(places)
         await self.gate.wait()
         if self.error is not None:
             raise self.error

@@ -30,8 +30,9 @@ class Eyes:
         """See this."""
         self.host = host
 
-    async def read(self) -> object:
-        """Look."""
+    async def read(self, places: frozenset[str] | None = None) -> object:
+        """Look; at everything, wherever it would be enough."""
+        del places
         return View(self.host, Sight(usb=(), has_node=lambda _path: True))
 
 

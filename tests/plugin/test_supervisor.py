@@ -21,14 +21,25 @@ from vfioctl.plugin.api import deviceplugin_pb2_grpc as pb_grpc
 from vfioctl.plugin.sockets import LONGEST_PATH, remove_stale, socket_name
 from vfioctl.plugin.supervisor import Supervisor
 from vfioctl.plugin.values import Denied, Grant, Offer
+from vfioctl.udev.changes import RESYNC, Change
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
     from vfioctl.plugin.api.deviceplugin_pb2_grpc import DevicePluginAsyncStub
 
+NAME = "0000:01:00.0"
 BOTH = (offer(GPU, "a", "b"), offer(NIC, "x"))
+
+
+class Waiting(Eyes):
+    """Eyes with a moment that the test names."""
+
+    def __init__(self, *offers: Offer) -> None:
+        """See these."""
+        super().__init__(*offers)
+        self.first = asyncio.Event()
 
 
 def test_a_device_disappears_and_returns(place: Path) -> None:
@@ -69,9 +80,9 @@ def test_topology_is_named_only_where_a_node_is_known(place: Path) -> None:
 def test_a_burst_of_changes_is_a_few_looks(place: Path) -> None:
     """Ten thousand reports do not make ten thousand looks, and the last state is what counts."""
 
-    async def reports() -> AsyncIterator[object]:
+    async def reports() -> AsyncIterator[Change]:
         for number in range(10_000):
-            yield number
+            yield Change("change", "pci", NAME)
             if number % 100 == 0:
                 await asyncio.sleep(0)
         await asyncio.sleep(3600)
@@ -88,11 +99,108 @@ def test_a_burst_of_changes_is_a_few_looks(place: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_report_of_one_device_is_a_look_at_that_device(place: Path) -> None:
+    """A burst is one look at all of its places; what may be more than one device is a look at everything."""
+    heard: asyncio.Queue[Change] = asyncio.Queue()
+
+    async def reports() -> AsyncIterator[Change]:
+        while True:
+            yield await heard.get()
+
+    async def run() -> None:
+        eyes = Eyes(*BOTH)
+        plugin = Supervisor(eyes, Table(str(place)), lambda held: held, reports(), QUICK)
+        running = asyncio.create_task(plugin.run())
+        for burst, expected in (
+            ([], None),
+            (
+                [
+                    Change("remove", "vfio-dev", "vfio3", f"/devices/pci0000:00/{NAME}/vfio-dev/vfio3"),
+                    Change("remove", "vfio", "17", "/devices/virtual/vfio/17"),
+                    Change("unbind", "pci", NAME),
+                ],
+                {NAME, "/dev/vfio/17"},
+            ),
+            ([Change("bind", "pci", NAME)], {NAME}),
+            ([Change("bind", "pci", NAME), Change(RESYNC)], None),
+            ([Change("add", "mdev", "some-uuid", f"/devices/pci0000:00/{NAME}/some-uuid")], None),
+            ([Change("add", "pci", "what:is.this")], None),
+        ):
+            looks = plugin.looks
+            for one in burst:
+                heard.put_nowait(one)
+            async with asyncio.timeout(5):
+                await plugin.changed.until(lambda: plugin.looks > looks)  # noqa: B023 - awaited
+            assert eyes.asked[-1] == expected
+        assert len(eyes.asked) == 6
+        plugin.stop()
+        await running
+
+    asyncio.run(run())
+
+
+def test_doubt_is_settled_where_it_arose(place: Path) -> None:
+    """The second look is at the same places, and not at a thousand others; nothing is forgotten meanwhile."""
+
+    class Doubting(Table):
+        def judge(self, view: Iterable[Offer]) -> tuple[tuple[Offer, ...], bool]:
+            offers, _ = super().judge(view)
+            return offers, self.judged in {2, 3}
+
+    async def reports() -> AsyncIterator[Change]:
+        await eyes.first.wait()
+        yield Change("unbind", "pci", NAME)
+        await asyncio.sleep(3600)
+
+    async def run() -> None:
+        plugin = Supervisor(eyes, Doubting(str(place)), lambda held: held, reports(), QUICK)
+        running = asyncio.create_task(plugin.run())
+        async with asyncio.timeout(5):
+            await plugin.changed.until(lambda: plugin.looks == 1)
+            eyes.first.set()
+            await plugin.changed.until(lambda: plugin.looks == 4)
+        assert eyes.asked == [None, {NAME}, {NAME}, {NAME}]
+        await asyncio.sleep(3 * QUICK.doubt)
+        assert plugin.looks == 4
+        plugin.stop()
+        await running
+
+    eyes = Waiting(*BOTH)
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_large_host_is_left_alone_for_longer_while_it_is_heard(place: Path, deaf: bool) -> None:
+    """A look at everything takes a small part of the time; where nothing is reported it is all there is."""
+
+    async def reports() -> AsyncIterator[Change]:
+        await asyncio.sleep(3600)
+        yield Change(RESYNC)
+
+    class Slow(Eyes):
+        async def read(self, places: frozenset[str] | None = None) -> object:
+            await asyncio.sleep(0.01)
+            return await super().read(places)
+
+    async def run() -> None:
+        times = QUICK._replace(resync=0.02, spare=400.0)
+        heard = None if deaf else reports()
+        plugin = Supervisor(Slow(*BOTH), Table(str(place)), lambda held: held, heard, times)
+        running = asyncio.create_task(plugin.run())
+        async with asyncio.timeout(5):
+            await plugin.changed.until(lambda: plugin.looks > (3 if deaf else 0))
+        assert deaf or plugin.period > 3
+        plugin.stop()
+        await running
+
+    asyncio.run(run())
+
+
 def test_ears_that_fail_leave_the_eyes(place: Path) -> None:
     """Without reports the host is looked at now and then."""
 
-    async def reports() -> AsyncIterator[object]:
-        yield 1
+    async def reports() -> AsyncIterator[Change]:
+        yield Change("change", "pci", NAME)
         raise OSError("no netlink here")
 
     async def run() -> None:

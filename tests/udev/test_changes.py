@@ -54,7 +54,8 @@ def test_reports_of_the_wanted_subsystems_arrive_in_order() -> None:
             await asyncio.wait([never])
             return seen
 
-    assert asyncio.run(run()) == [Change("change", "net", "lo"), Change("add", "net", "lo")]
+    place = "/devices/virtual/net/lo"
+    assert asyncio.run(run()) == [Change("change", "net", "lo", place), Change("add", "net", "lo", place)]
 
 
 @pytest.mark.usefixtures("kernel")

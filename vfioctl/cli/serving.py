@@ -11,23 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vfioctl.cli.session import Session
-    from vfioctl.plugin.decisions import View
     from vfioctl.plugin.settings import Config
 
 LOCK_VARIABLE = "VFIOCTL_PLUGIN_LOCK"
 """The environment variable that names another lock than that of this host: for tests."""
-
-
-def look_at_host() -> View:
-    """Look at the host; called in a process of its own."""
-    from vfioctl.plugin.decisions import View
-    from vfioctl.plugin.sight import look
-    from vfioctl.sysfs.openers import openers_of_late
-    from vfioctl.sysfs.reader import read_host
-    from vfioctl.sysfs.root import HostRoot
-
-    root = HostRoot()
-    return View(read_host(root), look(root), openers_of_late())
 
 
 def serve_host(session: Session, load: Callable[[], Config], *, log_format: str, drain: bool) -> None:
@@ -36,6 +23,7 @@ def serve_host(session: Session, load: Callable[[], Config], *, log_format: str,
     from vfioctl.cli.naming import Specification
     from vfioctl.cli.plugin_hands import hands
     from vfioctl.plugin import protocol
+    from vfioctl.plugin.eyes import HostEyes
     from vfioctl.plugin.lock import PATH
     from vfioctl.plugin.serving import serve
     from vfioctl.udev.changes import changes
@@ -44,7 +32,7 @@ def serve_host(session: Session, load: Callable[[], Config], *, log_format: str,
     gc.enable()
     speak(log_format, session.verbosity)
     serve(
-        look_at_host,
+        HostEyes(),
         load,
         changes,
         lock=os.environ.get(LOCK_VARIABLE, PATH),

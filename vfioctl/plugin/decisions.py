@@ -13,6 +13,7 @@ from vfioctl.plugin.condition import REASONS
 from vfioctl.plugin.explain import as_published, explain
 from vfioctl.plugin.health import judge, published_before
 from vfioctl.plugin.keeper import Keeper
+from vfioctl.plugin.memory import Memory
 from vfioctl.plugin.naming import named
 from vfioctl.plugin.ownership import Book, table
 from vfioctl.plugin.preferred import prefer
@@ -49,6 +50,12 @@ class View(NamedTuple):
     """Who had VFIO nodes open; while something is claimed it is known better elsewhere."""
     refused: tuple[tuple[str, str], ...] = ()
     """Items that the host cannot spare, and why."""
+    touched: frozenset[PciAddress] | None = None
+    """The functions that were looked at again, all others being as before; None: everything was."""
+
+    def parts(self) -> tuple[object, ...]:
+        """Return what most looks have in common, as the very same objects."""
+        return self.host.devices + self.host.groups
 
 
 class Decisions:
@@ -82,6 +89,7 @@ class Decisions:
         self._history: History = (
             before._history if before else published_before(self.keeper.ledger.claims)  # noqa: SLF001 - its successor
         )
+        self._memory = Memory()
         self._view: View | None = None
         self._allocations: Allocations | None = None
         self._told: View | None = None
@@ -114,7 +122,10 @@ class Decisions:
         ledger = self.keeper.ledger
         known = ledger.answered or ledger.claims
         allocated = frozenset(claim.id for claim in ledger.claims) if known else None
-        judged = judge(self._history, view.host, self.config, self.cordoned, view.sight, allocated)
+        found = self._memory.sort_out(view.host, self.config, self.cordoned, view.sight, view.touched)
+        judged = judge(
+            self._history, view.host, self.config, self.cordoned, view.sight, allocated, found=found
+        )
         if judged.sorted_out.ties != (self.judged.sorted_out.ties if self.judged else ()):
             for tie in judged.sorted_out.ties:
                 log.warning(

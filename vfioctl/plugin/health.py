@@ -74,14 +74,17 @@ def judge(
     cordoned: frozenset[str] = frozenset(),
     sight: Sight = EVERYTHING,
     allocated: frozenset[str] | None = None,
+    *,
+    found: Sorted | None = None,
 ) -> Judged:
     """Hold a host against what was published: one call is one tick.
 
     `allocated` are the ids that containers have, None while nobody knows. What disappears stays listed,
     unhealthy, while it is allocated or that is unknown, and for `FORGOTTEN_AFTER` ticks otherwise: a device
-    that is missing in the list would be healthy for the kubelet.
+    that is missing in the list would be healthy for the kubelet. ``found`` is what `sort_out` gives, where it
+    is known.
     """
-    found = sort_out(host, config, cordoned, sight)
+    found = sort_out(host, config, cordoned, sight) if found is None else found
     before = {(one.item.resource, one.item.id): one for one in history.known}
     after = [
         _next(before.pop((item.resource, item.id), None), item)
@@ -101,6 +104,8 @@ def _next(before: Known | None, item: Item) -> Known:
     """Return an item that is offered, as it is to be published."""
     if before is None:
         return Known(item)
+    if before.item is item and before.doubt is None and not before.gone:
+        return before
     was = before.item
     reason = item.reason
     if reason is None and (was.group, was.members) != (item.group, item.members):
@@ -112,7 +117,7 @@ def _settled(before: Known, item: Item, reason: str | None) -> Known:
     """Let a reason count: at once where it is urgent or one counted before, else when it is seen again."""
     counts = reason in URGENT or reason == "group-changed" or before.item.reason is not None or before.doubt
     if reason is None or counts:
-        return Known(item._replace(reason=reason))
+        return Known(item if item.reason == reason else item._replace(reason=reason))
     return Known(item._replace(reason=None), doubt=reason)
 
 

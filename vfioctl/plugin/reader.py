@@ -1,11 +1,13 @@
 """The process that looks at the host for the plugin; started by `vfioctl.plugin.reading`.
 
-It is told once what to do, and then does it whenever it is asked. What it sees goes back only when it is not
-what it saw before: an idle host costs the plugin's own process nothing.
+It is told once what to do, and then does it whenever it is asked: everywhere, or at some places. What it
+sees goes back only when it is not what it saw before, and of that only what is new: an idle host costs the
+plugin's own process nothing, and a change of one device next to nothing.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import sys
@@ -14,13 +16,12 @@ from vfioctl.errors import VfioctlError
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import BinaryIO
 
 LENGTH_BYTES = 8
 """Of the length that comes before every message, little end first."""
 
-LOOK = b"?"
 SAME = b""
 """Instead of a message: nothing changed."""
 
@@ -29,20 +30,58 @@ def main(number: int) -> None:
     """Serve one parent on this descriptor, until it is gone."""
     with os.fdopen(number, "r+b", buffering=0) as channel:
         scan = pickle.loads(_receive(channel))  # noqa: S301 - from the parent, which started this process
-        before = None
-        while channel.read(1) == LOOK:
-            message = _look(scan)
-            _send(channel, SAME if message == before else message)
-            before = message
+        seen: object = None
+        while True:
+            places = pickle.loads(_receive(channel))  # noqa: S301 - as above
+            message, seen = _look(scan, places, seen)
+            _send(channel, message)
 
 
-def _look(scan: Callable[[], object]) -> bytes:
+def _look(scan: Callable[..., object], places: object, before: object) -> tuple[bytes, object]:
+    """Look, and return the message about it and what is known on both sides from then on."""
     try:
-        return pickle.dumps((True, scan()), protocol=pickle.HIGHEST_PROTOCOL)
+        seen = scan() if places is None else scan(places)
     except VfioctlError as error:
-        return pickle.dumps((False, (error.message, error.hint)))
+        return pickle.dumps((False, (error.message, error.hint))), before
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent says it
-        return pickle.dumps((False, (f"{type(error).__name__}: {error}", "")))
+        return pickle.dumps((False, (f"{type(error).__name__}: {error}", ""))), before
+    return (SAME, before) if seen == before else (dumps((True, seen), parts(before)), seen)
+
+
+def parts(seen: object) -> Sequence[object]:
+    """Return of what was seen the parts that the next look may have as well."""
+    get = getattr(seen, "parts", None)
+    return get() if get is not None else ()
+
+
+def dumps(message: object, known: Sequence[object]) -> bytes:
+    """Write a message in which each object that is known stands as its place among these."""
+    buffer = io.BytesIO()
+    _Writer(buffer, known).dump(message)
+    return buffer.getvalue()
+
+
+def loads(message: bytes, known: Sequence[object]) -> object:
+    """Read a message of `dumps`, given what was known."""
+    return _Reader(io.BytesIO(message), known).load()
+
+
+class _Writer(pickle.Pickler):
+    def __init__(self, buffer: io.BytesIO, known: Sequence[object]) -> None:
+        super().__init__(buffer, protocol=pickle.HIGHEST_PROTOCOL)
+        self._places = {id(part): place for place, part in enumerate(known)}
+
+    def persistent_id(self, obj: object) -> int | None:
+        return self._places.get(id(obj))
+
+
+class _Reader(pickle.Unpickler):
+    def __init__(self, buffer: io.BytesIO, known: Sequence[object]) -> None:
+        super().__init__(buffer)
+        self._known = known
+
+    def persistent_load(self, pid: int) -> object:
+        return self._known[pid]
 
 
 def _receive(channel: BinaryIO) -> bytes:

@@ -17,11 +17,12 @@ from contextlib import suppress
 from time import monotonic, sleep
 
 from vfioctl.errors import VfioctlError
-from vfioctl.plugin.reader import LENGTH_BYTES, LOOK
+from vfioctl.plugin.reader import LENGTH_BYTES, loads, parts
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 PATIENCE = 30.0
 """Seconds that a look may take. Reads that block are left behind one by one below this already."""
@@ -39,11 +40,11 @@ class BlockedError(VfioctlError):
 class Reading:
     """A reader's process and the last thing that it saw.
 
-    ``scan`` is what it calls: a function of a module, or a `functools.partial` of one, that returns plain
-    values.
+    ``scan`` is what it calls: a function of a module, a `functools.partial` of one, or an object that can be
+    pickled, which returns plain values. It is called with the places to look at, or without any.
     """
 
-    def __init__(self, scan: Callable[[], object], patience: float = PATIENCE) -> None:
+    def __init__(self, scan: Callable[..., object], patience: float = PATIENCE) -> None:
         """Start the reader at once: it is ready when it is first asked, and begins before gRPC is loaded."""
         self._scan = pickle.dumps(scan)
         self._patience = patience
@@ -53,8 +54,10 @@ class Reading:
         self._last: object = None
         self._start()
 
-    async def read(self) -> object:
+    async def read(self, places: frozenset[str] | None = None) -> object:
         """Look, and return what is seen: the very object of before where nothing changed.
+
+        With ``places`` it is enough to look there.
 
         Raises:
             BlockedError: it takes too long, or its process ended; the next look is made by another one.
@@ -64,7 +67,7 @@ class Reading:
         if self._channel is None:
             self._start()
         try:
-            message = await asyncio.wait_for(self._ask(), self._patience)
+            message = await asyncio.wait_for(self._ask(places), self._patience)
         except (TimeoutError, OSError, EOFError) as error:
             timed_out = isinstance(error, TimeoutError)
             self._leave()
@@ -77,11 +80,12 @@ class Reading:
             raise
         if not message:
             return self._last
-        good, seen = pickle.loads(message)  # noqa: S301 - from our own process
+        answer: Any = loads(message, parts(self._last))
+        good, seen = answer
         if not good:
             raise VfioctlError(seen[0], hint=seen[1])
         self._last = seen
-        return seen
+        return self._last
 
     def close(self) -> None:
         """End the reader, as far as it can be ended; what hangs is left to init."""
@@ -107,16 +111,16 @@ class Reading:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-        ours.sendall(len(self._scan).to_bytes(LENGTH_BYTES, "little") + self._scan)
+        ours.sendall(_framed(self._scan))
         ours.settimeout(0)
         self._channel = ours
 
-    async def _ask(self) -> bytes:
+    async def _ask(self, places: frozenset[str] | None) -> bytes:
         channel = self._channel
         if channel is None:
             raise EOFError
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(channel, LOOK)
+        await loop.sock_sendall(channel, _framed(pickle.dumps(places)))
         size = int.from_bytes(await _exactly(loop, channel, LENGTH_BYTES), "little")
         return await _exactly(loop, channel, size)
 
@@ -135,6 +139,10 @@ class Reading:
         """Take leave of readers that have ended, and return how many hang."""
         self._left = [process for process in self._left if process.poll() is None]
         return len(self._left)
+
+
+def _framed(message: bytes) -> bytes:
+    return len(message).to_bytes(LENGTH_BYTES, "little") + message
 
 
 async def _exactly(loop: asyncio.AbstractEventLoop, channel: socket.socket, size: int) -> bytes:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vfioctl.plugin.settings import Config, Resource
 
     Thing: TypeAlias = "PciAddress | str"
+    Claims: TypeAlias = "dict[Thing, list[Resource]]"
 
 EVERYTHING = Sight()
 """This host's own device nodes, and no word about USB devices."""
@@ -64,28 +65,63 @@ def sort_out(
     resources = resources_of(host, config)
     selection = Selection(host)
     selected = [(resource, tuple(lots(host, resource, sight, selection))) for resource in resources]
-    claims = _claims(lot for _, found in selected for lot in found)
-    offers: list[Offer] = []
+    claims = claimed(lot for _, found in selected for lot in found)
+    pieces = [begun(host, resource, found, claims, sight) for resource, found in selected]
+    spread = spread_groups(pieces)
+    return put_together([offered(host, piece, spread, cordoned, sight) for piece in pieces], claims)
+
+
+class Piece(NamedTuple):
+    """One resource, applied to a host."""
+
+    resource: Resource
+    lots: tuple[Lot, ...]
+    """What it selects."""
+    fit: tuple[Lot, ...]
+    """What of it can be offered."""
+    left_out: tuple[LeftOut, ...]
+    offer: Offer
+    kept_back: tuple[LeftOut, ...] = ()
+    """What of that is not offered because of other items."""
+
+
+def begun(host: Host, resource: Resource, found: tuple[Lot, ...], claims: Claims, sight: Sight) -> Piece:
+    """Decide what a resource could offer of what it selects, given who else selects what."""
     left_out: list[LeftOut] = []
-    kept: dict[str, list[Lot]] = {}
-    for resource, found in selected:
-        fit = kept[resource.name] = []
-        for lot in found:
-            why = _lost(lot, claims) or why_left_out(host, lot, sight)
-            if why is None:
-                fit.append(lot)
-            else:
-                left_out.append(LeftOut(lot.id, resource.name, why))
-    spread = _spread_groups(kept)
-    for resource, _ in selected:
-        shared = _kept_back(resource, kept[resource.name], spread)
-        left_out += [LeftOut(one, resource.name, why) for one, why in shared.items()]
-        offered = (lot for lot in kept[resource.name] if lot.id not in shared)
-        items = (_item(host, lot, unfit(host, lot, sight, cordoned)) for lot in offered)
-        offers.append(Offer(resource.name, tuple(items)))
-        if resource.kind is Kind.USB and sight.usb is None:
-            left_out.append(LeftOut("usb", resource.name, "this host does not say which USB devices it has"))
-    return Sorted(resources, tuple(offers), tuple(left_out), tuple(_ties(claims)))
+    fit: list[Lot] = []
+    for lot in found:
+        why = _lost(lot, claims) or why_left_out(host, lot, sight)
+        if why is None:
+            fit.append(lot)
+        else:
+            left_out.append(LeftOut(lot.id, resource.name, why))
+    return Piece(resource, found, tuple(fit), tuple(left_out), Offer(resource.name, ()))
+
+
+def offered(
+    host: Host, piece: Piece, spread: Mapping[int, Sequence[str]], cordoned: frozenset[str], sight: Sight
+) -> Piece:
+    """Decide what it does offer, given which groups are spread over several items."""
+    resource = piece.resource
+    shared = _kept_back(resource, piece.fit, spread)
+    back = [LeftOut(one, resource.name, why) for one, why in shared.items()]
+    lots_offered = (lot for lot in piece.fit if lot.id not in shared)
+    items = (_item(host, lot, unfit(host, lot, sight, cordoned)) for lot in lots_offered)
+    if resource.kind is Kind.USB and sight.usb is None:
+        back.append(LeftOut("usb", resource.name, "this host does not say which USB devices it has"))
+    return piece._replace(offer=Offer(resource.name, tuple(items)), kept_back=tuple(back))
+
+
+def put_together(pieces: Sequence[Piece], claims: Claims) -> Sorted:
+    """Return what was decided about all resources."""
+    left_out = [one for piece in pieces for one in piece.left_out]
+    left_out += [one for piece in pieces for one in piece.kept_back]
+    return Sorted(
+        tuple(piece.resource for piece in pieces),
+        tuple(piece.offer for piece in pieces),
+        tuple(left_out),
+        tuple(_ties(claims)),
+    )
 
 
 def offers(
@@ -116,9 +152,9 @@ def refuse_ties(sorted_out: Sorted) -> None:
         )
 
 
-def _claims(found: Iterable[Lot]) -> dict[Thing, list[Resource]]:
+def claimed(found: Iterable[Lot]) -> Claims:
     """Return who selects each thing, those of the highest priority only."""
-    claims: dict[Thing, list[Resource]] = {}
+    claims: Claims = {}
     for lot in found:
         for thing in lot.things:
             others = claims.setdefault(thing, [])
@@ -129,13 +165,13 @@ def _claims(found: Iterable[Lot]) -> dict[Thing, list[Resource]]:
     return claims
 
 
-def _ties(claims: dict[Thing, list[Resource]]) -> Iterator[Tie]:
+def _ties(claims: Claims) -> Iterator[Tie]:
     for thing, resources in claims.items():
         if len(resources) > 1:
             yield Tie(str(thing), tuple(resource.name for resource in resources))
 
 
-def _lost(lot: Lot, claims: dict[Thing, list[Resource]]) -> str | None:
+def _lost(lot: Lot, claims: Claims) -> str | None:
     for thing in lot.things:
         owners = claims[thing]
         part = "it" if str(thing) == lot.id else str(thing)
@@ -147,11 +183,11 @@ def _lost(lot: Lot, claims: dict[Thing, list[Resource]]) -> str | None:
     return None
 
 
-def _spread_groups(kept: Mapping[str, Sequence[Lot]]) -> dict[int, list[str]]:
+def spread_groups(pieces: Iterable[Piece]) -> dict[int, list[str]]:
     """Return the groups of which more than one item would be offered, in whichever resource."""
     items: dict[int, list[str]] = {}
-    for lots_of_one in kept.values():
-        for lot in lots_of_one:
+    for piece in pieces:
+        for lot in piece.fit:
             for group in lot.groups:
                 items.setdefault(group, []).append(lot.id)
     return {group: ids for group, ids in items.items() if len(ids) > 1}

@@ -27,9 +27,9 @@ from vfioctl.typed import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from vfioctl.plugin.decisions import View
     from vfioctl.plugin.hands import Hands
     from vfioctl.plugin.naming import Names
+    from vfioctl.plugin.news import Report
     from vfioctl.plugin.settings import Config
     from vfioctl.plugin.supervisor import Supervisor, Times
 
@@ -42,16 +42,16 @@ class _Manner(NamedTuple):
 
     notifier: Notifier
     admin: str
-    changes: Callable[[], AsyncIterator[object]] | None
+    changes: Callable[[], AsyncIterator[Report]] | None
     times: Times | None
     drain: bool
     hands: Hands | None
 
 
 def serve(  # noqa: PLR0913 - what cli hands in, by keyword
-    scan: Callable[[], View],
+    scan: Callable[..., object],
     load: Callable[[], Config],
-    changes: Callable[[], AsyncIterator[object]] | None = None,
+    changes: Callable[[], AsyncIterator[Report]] | None = None,
     *,
     lock: str = PATH,
     times: Times | None = None,
@@ -62,8 +62,8 @@ def serve(  # noqa: PLR0913 - what cli hands in, by keyword
 ) -> None:
     """Serve until SIGTERM; SIGHUP has the configuration read again.
 
-    ``scan`` looks at the host, in another process, so it must be a function of a module or a partial of one;
-    ``load`` reads the configuration; ``changes`` begins to listen for what the kernel reports. With ``drain``
+    ``scan`` looks at the host, in another process: see `vfioctl.plugin.reading.Reading`; ``load`` reads the
+    configuration; ``changes`` begins to listen for what the kernel reports. With ``drain``
     kubelets are told in the end that nothing is offered any more. ``admin`` is where it answers questions;
     ``names`` has container runtimes know what is handed out by name; ``hands`` change drivers. What is
     allocated is kept beside the lock.

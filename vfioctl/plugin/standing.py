@@ -97,7 +97,7 @@ def standing(plugin: Supervisor) -> Standing:
         for kept in plugin.kept.values()
     )
     # A look is made after a pause as long as the one before took, and may itself take as long as it may.
-    late = plugin.times.resync + plugin.times.retry + 2 * PATIENCE
+    late = plugin.period + plugin.times.retry + 2 * PATIENCE
     return Standing(
         tuple(served),
         kubelet=plugin.kubelet_there,

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from contextlib import suppress
+from math import inf
 from time import monotonic
 
 from vfioctl.errors import VfioctlError
@@ -17,6 +18,7 @@ from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.bell import Bell
 from vfioctl.plugin.counts import Counts
 from vfioctl.plugin.event import offered
+from vfioctl.plugin.news import News, place_of, places_between
 from vfioctl.plugin.registration import PLUGINS, REGISTRY, Pace, Registration
 from vfioctl.plugin.service import Service
 from vfioctl.plugin.sockets import remove_stale, socket_name
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from vfioctl.plugin.explain import Answer
+    from vfioctl.plugin.news import Places, Report
     from vfioctl.plugin.registration import State
     from vfioctl.plugin.service import Desk
 
@@ -73,8 +76,8 @@ if TYPE_CHECKING:
     class Eyes(Protocol):
         """Who looks at the host."""
 
-        async def read(self) -> object:
-            """Return what is seen."""
+        async def read(self, places: Places | None = None) -> object:
+            """Return what is seen; with places it is enough to look there."""
 
 
 log = logging.getLogger("vfioctl.plugin")
@@ -84,8 +87,11 @@ class Times(NamedTuple):
     """How often, and how long; in seconds."""
 
     resync: float = 30.0
-    """Between two looks when nothing is reported."""
-    settle: float = 0.02
+    """Between two looks at everything, at least."""
+    spare: float = 400.0
+    """How many times as long as a look at everything took to wait for the next, while changes are reported:
+    otherwise thousands of functions would keep a processor busy with finding nothing new."""
+    settle: float = 0.01
     """From the first report to the look: a device that goes is a dozen events."""
     doubt: float = 0.5
     """To the second look, which lets a soft reason count."""
@@ -117,7 +123,7 @@ class Supervisor:
         eyes: Eyes,
         rules: Rules,
         load: Callable[[Rules], Rules],
-        changes: AsyncIterator[object] | None = None,
+        changes: AsyncIterator[Report] | None = None,
         times: Times | None = None,
         *,
         doors: Sequence[str] = (),
@@ -155,7 +161,13 @@ class Supervisor:
         self._changes = changes
         self._doors = doors
         self.times = times or Times()
-        self._poked = asyncio.Event()
+        self.period = self.times.resync
+        """Seconds between two looks at everything, as it is now."""
+        self._due = 0.0
+        self._news = News()
+        self._doubtful: Places | None = frozenset()
+        """Where something was in doubt at the last look."""
+        self._deaf = changes is None
         self._stopping = asyncio.Event()
         self._reloading = False
         self._offers: Sequence[Offer] = ()
@@ -166,8 +178,8 @@ class Supervisor:
         self._watching: asyncio.Task[None] | None = None
 
     def poke(self) -> None:
-        """Have the host looked at soon."""
-        self._poked.set()
+        """Have the whole host looked at soon."""
+        self._news.hear(None)
 
     def stop(self) -> None:
         """End: `run` returns as soon as all is closed."""
@@ -230,12 +242,15 @@ class Supervisor:
             await asyncio.wait_for(told, self.times.drain)
         log.info("every list was emptied before the end, as asked for")
 
-    async def _listen(self, changes: AsyncIterator[object]) -> None:
+    async def _listen(self, changes: AsyncIterator[Report]) -> None:
         try:
-            async for _ in changes:
-                self.poke()
+            async for report in changes:
+                place = place_of(report)
+                self._news.hear(None if place is None else (place,))
         except Exception:
             log.exception("changes are not reported any more")
+        self._deaf = True
+        self.poke()
         log.warning("looking at the host every %g s from now on", self.times.resync)
 
     async def _mind_door(self, folder: str) -> None:
@@ -246,46 +261,64 @@ class Supervisor:
             await asyncio.sleep(self.times.watch)
             watch.refresh()
             if watch.seen != before:
-                self.poke()
+                self._news.hear(places_between(folder, before, watch.seen))
 
     async def _look_for_ever(self) -> None:
+        places: Places | None = None
         while True:
             began = monotonic()
             self.looking = True
-            pause = await self._look()
+            pause = await self._look(places)
             self.looking = False
-            self.last_try = monotonic()
+            ended = self.last_try = monotonic()
+            took = ended - began
             self.tries += 1
+            if places is None:
+                self.period = max(self.times.resync, 0.0 if self._deaf else self.times.spare * took)
+                self._due = ended + self.period
             self.changed.ring()
-            # Never at work for more than half of the time, whatever is reported.
-            rest = max(self.times.settle, monotonic() - began)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._poked.wait(), pause)
-            await asyncio.sleep(rest)
-            self._poked.clear()
+                await asyncio.wait_for(self._news.heard.wait(), min(pause, self._due - ended))
+            # Never at work for more than half of the time, whatever is reported; but what takes little time
+            # does not have to wait because of what took much.
+            rest = ended + took - monotonic() if self._news.everything or places is not None else 0.0
+            await asyncio.sleep(max(self.times.settle, rest))
+            places = self._next()
             if self._reloading:
                 self._reloading = False
                 await self._reload()
 
-    async def _look(self) -> float:
+    def _next(self) -> Places | None:
+        """Return where to look now; None: everywhere."""
+        places, doubtful = self._news.take(), self._doubtful
+        if places is None or doubtful is None or monotonic() >= self._due:
+            return None
+        return places | doubtful
+
+    async def _look(self, places: Places | None) -> float:
         """Look, and publish what changed; return the seconds to the next look."""
         rules, began = self.rules, monotonic()
         try:
-            view = await self._eyes.read()
+            view = await self._eyes.read(places)
             # Judging a large host takes a while, and calls are answered meanwhile.
             offers, unsettled = await asyncio.to_thread(rules.judge, view)
         except VfioctlError as error:
-            self._say("look_error", error.message)
-            return self.times.retry
+            return self._missed(error.message)
         except Exception as error:  # noqa: BLE001 - an odd host must not end the plugin
-            self._say("look_error", f"{type(error).__name__}: {error}")
-            return self.times.retry
+            return self._missed(f"{type(error).__name__}: {error}")
         self._say("look_error", None)
         self.looks += 1
         self.last_look = monotonic()
         self.counts.looked(self.last_look - began)
+        self._doubtful = places if unsettled else frozenset()
         await self._publish(offers)
-        return self.times.doubt if unsettled else self.times.resync
+        return self.times.doubt if unsettled else inf
+
+    def _missed(self, error: str) -> float:
+        # What was to be seen is not known any more.
+        self._doubtful = None
+        self._say("look_error", error)
+        return self.times.retry
 
     def _say(self, field: str, error: str | None) -> None:
         if error != getattr(self, field):

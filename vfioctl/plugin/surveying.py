@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from vfioctl.model.host import Host
     from vfioctl.plugin.decisions import Decisions
     from vfioctl.plugin.hands import Hands
+    from vfioctl.plugin.news import Places
     from vfioctl.sysfs.openers import Opener
 
     class Eyes(Protocol):
         """Who looks at the host."""
 
-        async def read(self) -> object:
-            """Return what is seen."""
+        async def read(self, places: Places | None = None) -> object:
+            """Return what is seen; with places it is enough to look there."""
 
 
 _PATIENCE = 20.0
@@ -51,9 +52,9 @@ class Survey:
         self._about: object = None
         self._known: tuple[tuple[str, str], ...] = ()
 
-    async def read(self) -> object:
+    async def read(self, places: Places | None = None) -> object:
         """Return what is seen; asked again only where that is not what was seen before."""
-        view = await self._eyes.read()
+        view = await self._eyes.read(places)
         config = self._rules().config
         on_demand = any(resource.bind is BindMode.ON_DEMAND for resource in config.resources)
         if not on_demand or not isinstance(view, View):

@@ -7,6 +7,8 @@ would give, but for two things: what changed without being named, and which prog
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from vfioctl.model.ids import is_vfio_driver
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.assemble import make_device
@@ -59,7 +61,7 @@ def read_again(files: Files, before: Reading, addresses: Collection[PciAddress])
     if any(_may_wait(one, fetched, vfio) for one in now.values()):
         return None
     gathered = Gathered(tuple(names), groups, fetched, vfio)
-    return put_together(attributes, gathered, before=before)
+    return put_together(attributes, gathered, before=before, held=before.held)
 
 
 def _others_changed(before: Reading, touched: Mapping[str, PciAddress], names: list[str]) -> bool:
@@ -103,8 +105,8 @@ def _merged(
         if path not in links and not f"{path}/".startswith(folders)
     }
     return Fetched(
-        sorted(devices, key=lambda one: one.address),
-        sorted(facts, key=lambda pair: pair[0]),
+        sorted(devices, key=itemgetter(0)),
+        sorted(facts, key=itemgetter(0)),
         unread | again.unread,
     )
 
@@ -152,13 +154,15 @@ def remade(found: Mapping[PciAddress, Found], around: Surroundings, before: Read
         *_differing(around.usage.uses, then.usage.uses),
         *_differing(around.vf_indexes, then.vf_indexes),
     }
+    if slots or groups:
+        near = (one for one in found.values() if one.facts.iommu_group in groups or one.address.slot in slots)
+        changed |= {one.address for one in near}
+    made, read = before.host.by_address, before.found
     for address, one in found.items():
-        old = before.host.by_address.get(address)
-        if old is not None and before.found[address] == one and address not in changed:
-            surrounded_as_before = one.facts.iommu_group not in groups and address.slot not in slots
-            if surrounded_as_before:
-                yield old
-                continue
+        old = made.get(address)
+        if old is not None and address not in changed and read[address] == one:
+            yield old
+            continue
         device = make_device(address, one.path, one.facts, around)
         yield old if old is not None and old == device else device
 

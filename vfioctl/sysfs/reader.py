@@ -79,32 +79,38 @@ def read_host(root: HostRoot, *, files: Files | None = None, outline: bool = Fal
     return read_whole(files or Files(root), outline=outline).host
 
 
-def read_whole(files: Files, *, outline: bool = False) -> Reading:
-    """Read a host as `read_host` does, and keep what it was put together from."""
+def read_whole(files: Files, *, outline: bool = False, before: Reading | None = None) -> Reading:
+    """Read a host as `read_host` does, and keep what it was put together from.
+
+    Devices and groups of which all is as ``before`` are the very same objects.
+    """
     attributes = Attributes(files)
     names = device_names(files)
     groups = group_names(attributes)
     fetched = fetch(files, names, groups or (), outline=outline)
     fetched.devices.sort(key=_by_address)
     gathered = Gathered(tuple(names), groups, fetched, read_vfio_nodes(attributes))
-    return put_together(attributes, gathered, outline=outline)
+    return put_together(attributes, gathered, outline=outline, before=before)
 
 
 def put_together(
-    attributes: Attributes, gathered: Gathered, *, outline: bool = False, before: Reading | None = None
+    attributes: Attributes,
+    gathered: Gathered,
+    *,
+    outline: bool = False,
+    before: Reading | None = None,
+    held: Held | None = None,
 ) -> Reading:
     """Make a host of what was gathered, and read what does not grow with the number of devices.
 
-    Devices and groups of which all is as ``before`` are the very same objects. Which programs hold nodes is
-    not read again then.
+    Which programs hold nodes is read only where it is not given.
     """
     found, group_facts, unread = gathered.fetched
     vfio, mdevs = gathered.vfio, read_mdevs(attributes)
     gpus = read_gpus(attributes, found)
-    held = None
     # Without a node there is nothing to hold: the walk through all processes is spared.
-    if vfio.groups or vfio.functions or gpus.maybe_open:
-        held = (before and before.held) or _held(attributes.files)
+    may_hold = vfio.groups or vfio.functions or gpus.maybe_open
+    held = (held or _held(attributes.files)) if may_hold else None
     holders = held.holders if held else ()
     found = mark_unbinding(found, vfio, holders)
     marked = {one.address: one for one in found}
@@ -208,7 +214,7 @@ def _groups(
     known = dict(before.gathered.fetched.groups)
     made = before.host.by_group
     return tuple(
-        made[number] if known.get(number) is facts and number in made else make_group(number, facts)
+        made[number] if known.get(number) == facts and number in made else make_group(number, facts)
         for number, facts in found
     )
 

@@ -38,6 +38,8 @@ class Change(NamedTuple):
     subsystem: str = ""
     name: str = ""
     """What the kernel calls it, as in ``0000:01:00.0``."""
+    place: str = ""
+    """Where it is in the device tree, below ``/sys``."""
 
 
 async def changes(subsystems: Sequence[str] = SUBSYSTEMS) -> AsyncGenerator[Change, None]:
@@ -100,4 +102,4 @@ def _receive(monitor: pyudev.Monitor, ear: socket.socket) -> Change | None:
         raise
     if device is None:
         return None
-    return Change(device.action or "", device.subsystem or "", device.sys_name)
+    return Change(device.action or "", device.subsystem or "", device.sys_name, device.device_path)

@@ -1,7 +1,7 @@
 """From a change in sysfs to the message on the wire, in a process of its own: told on stdin what to change.
 
-A device goes away from vfio-pci and comes back, as the kernel shows it: links and nodes first, then the
-reports. The time runs from the first of these to the message that says so.
+A device is taken out and put in again, or leaves vfio-pci and comes back, as the kernel shows it: links and
+nodes first, then the reports. The time runs from the first of these to the message that says so.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.plugin.vfio_trees import address_of
+from tests.bench.plugin.vfio_trees import address_of, open_to_vfio
 from tests.bench.plugin.wire import Connection, headers
 from vfioctl.plugin.api import deviceplugin_pb2 as pb
 
@@ -31,6 +32,8 @@ class Order(NamedTuple):
     changes: int
     doorbell: int
     """Where reports are written to."""
+    kind: str
+    """``plug`` or ``bind``."""
 
 
 def run(order: Order) -> list[float]:
@@ -43,7 +46,8 @@ def run(order: Order) -> list[float]:
         resource = number * len(order.paths) // order.devices
         if resource not in listeners:
             listeners[resource] = _Listener(order.paths[resource])
-        for change, health in ((_go, "Unhealthy"), (_come, "Healthy")):
+        go, come = {"plug": (_pull, _plug), "bind": (_unbind, _bind)}[order.kind]
+        for change, health in ((go, "Unhealthy"), (come, "Healthy")):
             # Not in step with anything that the program does by itself.
             time.sleep(chance.uniform(0.05, 0.15))
             began = time.perf_counter()
@@ -76,20 +80,49 @@ class _Listener:
             self._connection.receive()
 
 
-def _go(tree: Path, number: int, doorbell: int) -> None:
+def _unbind(tree: Path, number: int, doorbell: int) -> None:
+    _report(doorbell, *_leave(tree, number))
+
+
+def _bind(tree: Path, number: int, doorbell: int) -> None:
+    _report(doorbell, *_return(tree, number))
+
+
+def _pull(tree: Path, number: int, doorbell: int) -> None:
     address = address_of(number)
+    lines = _leave(tree, number)
+    (tree / "sys/bus/pci/devices" / address).unlink()
+    (tree / "sys/devices/pci0000:00" / address).rename(tree / f"device{number}")
+    (tree / f"sys/kernel/iommu_groups/{number}").rename(tree / f"group{number}")
+    _report(doorbell, *lines, f"remove pci {address}")
+
+
+def _plug(tree: Path, number: int, doorbell: int) -> None:
+    address = address_of(number)
+    (tree / f"group{number}").rename(tree / f"sys/kernel/iommu_groups/{number}")
+    (tree / f"device{number}").rename(tree / "sys/devices/pci0000:00" / address)
+    os.symlink(f"../../../devices/pci0000:00/{address}", tree / "sys/bus/pci/devices" / address)
+    _report(doorbell, f"add pci {address}", *_return(tree, number))
+
+
+def _leave(tree: Path, number: int) -> list[str]:
+    address, cdev = address_of(number), f"vfio{number}"
+    device = tree / f"sys/devices/pci0000:00/{address}"
+    (tree / f"dev/vfio/devices/{cdev}").unlink()
     (tree / f"dev/vfio/{number}").unlink()
+    (tree / f"sys/class/vfio-dev/{cdev}").unlink()
+    shutil.rmtree(device / "vfio-dev")
     (tree / f"sys/class/vfio/{number}").rmdir()
-    (tree / f"sys/devices/pci0000:00/{address}/driver").unlink()
-    _report(doorbell, f"remove vfio {number}", f"unbind pci {address}")
+    (device / "driver").unlink()
+    return [f"remove vfio-dev {cdev} {address}", f"remove vfio {number}", f"unbind pci {address}"]
 
 
-def _come(tree: Path, number: int, doorbell: int) -> None:
+def _return(tree: Path, number: int) -> list[str]:
     address = address_of(number)
-    os.symlink("../../../bus/pci/drivers/vfio-pci", tree / f"sys/devices/pci0000:00/{address}/driver")
-    (tree / f"sys/class/vfio/{number}").mkdir()
-    os.symlink("/dev/null", tree / f"dev/vfio/{number}")
-    _report(doorbell, f"add vfio {number}", f"bind pci {address}")
+    device = tree / f"sys/devices/pci0000:00/{address}"
+    os.symlink("../../../bus/pci/drivers/vfio-pci", device / "driver")
+    open_to_vfio(tree, device, number)
+    return [f"add vfio {number}", f"add vfio-dev vfio{number} {address}", f"bind pci {address}"]
 
 
 def _report(doorbell: int, *lines: str) -> None:

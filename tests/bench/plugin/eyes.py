@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
-from vfioctl.plugin.decisions import View
+from vfioctl.plugin.eyes import HostEyes
 from vfioctl.plugin.sight import Sight
-from vfioctl.sysfs.reader import read_host
-from vfioctl.sysfs.root import HostRoot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vfioctl.plugin.decisions import View
 
 
 class NodesBelow:
@@ -18,6 +22,14 @@ class NodesBelow:
         """Look below this root."""
         self._root = root
 
+    def __eq__(self, other: object) -> bool:
+        """Compare by what it looks at."""
+        return isinstance(other, NodesBelow) and self._root == other._root
+
+    def __hash__(self) -> int:
+        """Agree with the comparison."""
+        return hash(self._root)
+
     def __call__(self, path: str) -> bool | None:
         """Tell whether a path is a character device."""
         try:
@@ -26,6 +38,14 @@ class NodesBelow:
             return False
 
 
-def look(root: str) -> View:
-    """Look at the host that is a folder."""
-    return View(read_host(HostRoot(root)), Sight(None, NodesBelow(root)))
+class FolderEyes(HostEyes):
+    """Looks as the program does at a host, but for the nodes, which are in the folder as well."""
+
+    def __init__(self, root: str) -> None:
+        """Look below this folder."""
+        super().__init__(root)
+        self._sight = Sight(None, NodesBelow(root))
+
+    def __call__(self, places: Iterable[str] | None = None) -> View:
+        """Look."""
+        return super().__call__(places)._replace(sight=self._sight)

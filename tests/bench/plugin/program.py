@@ -1,7 +1,7 @@
 """The program that is measured: all of serve-plugin, for a host that is a folder.
 
-The kernel's reports come from stdin instead of netlink, a line each: action, subsystem, name. The word
-``tasks`` asks how many there are.
+The kernel's reports come from stdin instead of netlink, a line each: action, subsystem, name and, if
+there is one, the function above. The word ``tasks`` asks how many there are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.bench.plugin.eyes import look
+from tests.bench.plugin.eyes import FolderEyes
 from vfioctl.plugin.config import load
 from vfioctl.plugin.serving import serve
 from vfioctl.udev.changes import Change
@@ -30,13 +30,14 @@ async def reports() -> AsyncIterator[Change]:
         if line == ["tasks"]:
             print(len(asyncio.all_tasks()), flush=True)
         else:
-            yield Change(*line)
+            action, subsystem, name, *above = line
+            yield Change(action, subsystem, name, f"/devices/{'/'.join(above)}/{name}")
 
 
 def main(root: str, config: str, lock: str) -> None:
     """Serve until told to end."""
     logging.basicConfig(level=logging.INFO)
-    serve(partial(look, root), partial(load, config), reports, lock=lock)
+    serve(FolderEyes(root), partial(load, config), reports, lock=lock)
 
 
 if __name__ == "__main__":

@@ -31,11 +31,12 @@ def make_vfio_tree(folder: Path, resources: int, devices: int) -> Path:
     for number in range(devices):
         model = Model(VENDOR, FIRST_MODEL + number * resources // devices, 0x020000, "vfio-pci")
         device = make_device(folder, model, number)
-        _open_to_vfio(folder, device, number)
+        open_to_vfio(folder, device, number)
     return folder
 
 
-def _open_to_vfio(folder: Path, device: Path, number: int) -> None:
+def open_to_vfio(folder: Path, device: Path, number: int) -> None:
+    """Show what VFIO makes for a device: its own entry and node, and its group's."""
     cdev = device / "vfio-dev" / f"vfio{number}"
     cdev.mkdir(parents=True)
     (cdev / "dev").write_text(f"511:{number}\n")

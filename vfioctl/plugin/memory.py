@@ -1,0 +1,159 @@
+"""What was decided about resources that nothing has touched since: most of them, where one device changed.
+
+To apply a configuration to four thousand functions takes a third of a second. What a resource offers depends
+on the functions it selects, on the groups and slots of these, and on what holds for the whole host; so a
+resource of which none of that changed is as it was.
+"""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+
+from vfioctl.model.device import PhysicalFunction
+from vfioctl.model.value import NamedTuple
+from vfioctl.plugin.lots import lots, resources_of, selects
+from vfioctl.plugin.resources import begun, claimed, offered, put_together, spread_groups
+from vfioctl.plugin.selection import Selection
+from vfioctl.plugin.settings import Kind
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vfioctl.model.address import PciAddress
+    from vfioctl.model.device import PciDevice
+    from vfioctl.model.host import Host
+    from vfioctl.plugin.resources import Piece, Sorted
+    from vfioctl.plugin.settings import Config
+    from vfioctl.plugin.sight import Sight
+
+
+class _Known(NamedTuple):
+    """All that was decided at the last look, and what it was decided from."""
+
+    host: Host
+    config: Config
+    cordoned: frozenset[str]
+    sight: Sight
+    pieces: dict[str, Piece]
+    reaches: dict[str, _Reach]
+
+
+class _Reach(NamedTuple):
+    """What a resource is about."""
+
+    slots: frozenset[tuple[int, int, int]]
+    groups: frozenset[int]
+
+
+class Memory:
+    """Sorts out as `vfioctl.plugin.resources.sort_out` does, and not again what must be the same."""
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self._known: _Known | None = None
+
+    def sort_out(
+        self,
+        host: Host,
+        config: Config,
+        cordoned: frozenset[str],
+        sight: Sight,
+        touched: frozenset[PciAddress] | None,
+    ) -> Sorted:
+        """Decide which resource offers what.
+
+        ``touched`` are the functions of which anything may have changed, their nodes included; None: all.
+        """
+        resources = resources_of(host, config)
+        known = self._known
+        kept: dict[str, Piece] = {}
+        if known is not None and touched is not None and _same_world(known, host, config, cordoned, sight):
+            kept = _untouched(known, host, touched)
+        selection = Selection(host)
+        selected = [
+            (one, kept[one.name].lots if one.name in kept else tuple(lots(host, one, sight, selection)))
+            for one in resources
+        ]
+        claims = claimed(lot for _, found in selected for lot in found)
+        fits = [kept.get(one.name) or begun(host, one, found, claims, sight) for one, found in selected]
+        spread = spread_groups(fits)
+        pieces = [
+            piece if piece.resource.name in kept else offered(host, piece, spread, cordoned, sight)
+            for piece in fits
+        ]
+        reaches = {
+            piece.resource.name: known.reaches[piece.resource.name]
+            if known is not None and piece.resource.name in kept
+            else _reach(piece)
+            for piece in pieces
+        }
+        by_name = {piece.resource.name: piece for piece in pieces}
+        self._known = _Known(host, config, cordoned, sight, by_name, reaches)
+        return put_together(pieces, claims)
+
+
+def _reach(piece: Piece) -> _Reach:
+    functions = [function for lot in piece.lots for function in lot.functions]
+    groups = (function.iommu_group for function in functions)
+    return _Reach(
+        frozenset(function.address.slot for function in functions),
+        frozenset(group for group in groups if group is not None),
+    )
+
+
+def _same_world(known: _Known, host: Host, config: Config, cordoned: frozenset[str], sight: Sight) -> bool:
+    """Tell whether all is as it was but devices and groups."""
+    return (
+        known.config is config
+        and known.cordoned == cordoned
+        and known.sight == sight
+        and _bare(known.host) == _bare(host)
+    )
+
+
+def _bare(host: Host) -> Host:
+    return host._replace(devices=(), groups=(), unread=())
+
+
+def _untouched(known: _Known, host: Host, touched: frozenset[PciAddress]) -> dict[str, Piece]:
+    """Return what is known of resources that no change concerns."""
+    then, now = known.host.by_address, host.by_address
+    unread = {address for address, _ in known.host.unknown_fields ^ host.unknown_fields}
+    changed = touched | unread | _differing(known.host.devices, host.devices)
+    if any(_reaches_further(then.get(address), now.get(address)) for address in changed):
+        return {}
+    present = [now[address] for address in changed if address in now]
+    pairs = zip_longest(known.host.groups, host.groups)
+    groups = {one.id for before, after in pairs if before is not after for one in (before, after) if one}
+    both = (side.get(address) for side in (then, now) for address in changed)
+    groups |= {one.iommu_group for one in both if one is not None and one.iommu_group is not None}
+    slots = {address.slot for address in changed}
+    return {
+        name: piece
+        for name, piece in known.pieces.items()
+        if piece.resource.kind is Kind.PCI
+        and known.reaches[name].slots.isdisjoint(slots)
+        and known.reaches[name].groups.isdisjoint(groups)
+        and not any(selects(piece.resource.select, device, host) for device in present)
+    }
+
+
+def _differing(then: Sequence[PciDevice], now: Sequence[PciDevice]) -> set[PciAddress]:
+    """Return whose devices are not the same; those that did not change are the very same objects."""
+    pairs = zip_longest(then, now)
+    return {one.address for before, after in pairs if before is not after for one in (before, after) if one}
+
+
+def _reaches_further(then: PciDevice | None, now: PciDevice | None) -> bool:
+    """Tell whether selectors may match other devices because of this one's change."""
+    if then is not None and now is not None:
+        return _ties(then) != _ties(now)
+    one = then or now
+    return one is not None and (one.is_bridge or one.sriov is not None)
+
+
+def _ties(device: PciDevice) -> tuple[object, ...]:
+    # What a term about other devices asks of this one: "under:" and "vfs-of:", which takes interfaces too.
+    interfaces = device.net_interfaces if isinstance(device.sriov, PhysicalFunction) else ()
+    return device.parent, device.header, device.sriov, interfaces
