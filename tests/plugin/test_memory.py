@@ -80,6 +80,8 @@ def test_only_what_a_change_concerns_is_decided_anew() -> None:
     assert remembered(HOST, HOST._replace(devices=tuple(devices)), TWO, AUDIO) == ["a.b/nics"]
     assert remembered(HOST, HOST, TWO, NIC, missing="/dev/vfio/4") == ["a.b/gpus"]
     assert remembered(HOST, machine(*HOST.devices, given("0000:05:00.0", 9)), TWO, "0000:05:00.0") == []
+    without = HOST._replace(devices=HOST.devices[1:])
+    assert remembered(HOST, without, TWO, GPU) == ["a.b/nics"]
 
 
 def test_what_holds_for_the_whole_host_concerns_everything() -> None:

@@ -7,8 +7,6 @@ resource of which none of that changed is as it was.
 
 from __future__ import annotations
 
-from itertools import zip_longest
-
 from vfioctl.model.device import PhysicalFunction
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.lots import lots, resources_of, selects
@@ -18,7 +16,8 @@ from vfioctl.plugin.settings import Kind
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
+    from typing import TypeVar
 
     from vfioctl.model.address import PciAddress
     from vfioctl.model.device import PciDevice
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from vfioctl.plugin.resources import Piece, Sorted
     from vfioctl.plugin.settings import Config
     from vfioctl.plugin.sight import Sight
+
+    Key = TypeVar("Key")
 
 
 class _Known(NamedTuple):
@@ -120,12 +121,11 @@ def _untouched(known: _Known, host: Host, touched: frozenset[PciAddress]) -> dic
     """Return what is known of resources that no change concerns."""
     then, now = known.host.by_address, host.by_address
     unread = {address for address, _ in known.host.unknown_fields ^ host.unknown_fields}
-    changed = touched | unread | _differing(known.host.devices, host.devices)
+    changed = touched | unread | _differing(then, now)
     if any(_reaches_further(then.get(address), now.get(address)) for address in changed):
         return {}
     present = [now[address] for address in changed if address in now]
-    pairs = zip_longest(known.host.groups, host.groups)
-    groups = {one.id for before, after in pairs if before is not after for one in (before, after) if one}
+    groups = _differing(known.host.by_group, host.by_group)
     both = (side.get(address) for side in (then, now) for address in changed)
     groups |= {one.iommu_group for one in both if one is not None and one.iommu_group is not None}
     slots = {address.slot for address in changed}
@@ -139,10 +139,9 @@ def _untouched(known: _Known, host: Host, touched: frozenset[PciAddress]) -> dic
     }
 
 
-def _differing(then: Sequence[PciDevice], now: Sequence[PciDevice]) -> set[PciAddress]:
-    """Return whose devices are not the same; those that did not change are the very same objects."""
-    pairs = zip_longest(then, now)
-    return {one.address for before, after in pairs if before is not after for one in (before, after) if one}
+def _differing(then: Mapping[Key, object], now: Mapping[Key, object]) -> set[Key]:
+    """Return what is not the same on both sides; what did not change is the very same object."""
+    return {key for key, one in now.items() if then.get(key) is not one} | (then.keys() - now.keys())
 
 
 def _reaches_further(then: PciDevice | None, now: PciDevice | None) -> bool:
