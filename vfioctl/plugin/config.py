@@ -175,6 +175,8 @@ def _resource(place: Place, table: object) -> Resource:
         raise place.error(f"{keys.shown(table)} is no table", "[[resource]], in two brackets")
     kind = keys.choice(Kind)(place.below("kind"), table.get("kind", Kind.PCI.value))
     readers = _BY_KIND[kind]
+    # First what is a key of no kind: where "kind" is misspelt, the others would be blamed for it.
+    read_table(place, {key: value for key, value in table.items() if key not in _ANY_KEY}, readers, ())
     for key in table:
         if key in _ANY_KEY and key not in readers:
             raise place.below(key).error(f'not for kind = "{kind}"', f"one of {', '.join(readers)}")

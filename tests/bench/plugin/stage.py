@@ -78,19 +78,13 @@ async def stage(size: Size) -> AsyncIterator[Stage]:
         os.makedirs(kubelet.plugins)
         (place / "plugin.toml").write_text(configuration(str(place), size.resources))
         theirs, doorbell = os.pipe()
-        plugin = await python(
-            "program", str(tree), str(place / "plugin.toml"), str(place / "lock"), stdin=theirs
-        )
+        # A file: whoever read a pipe would take part of the processors from the program.
+        with (place / "log").open("wb") as log:
+            arguments = [str(tree), str(place / "plugin.toml"), str(place / "lock")]
+            plugin = await python("program", *arguments, stdin=theirs, stderr=log)
         os.close(theirs)
-        silence = None
         try:
-            assert plugin.stderr is not None
-            for _ in range(size.resources):
-                while b" unhealthy" not in (
-                    line := await asyncio.wait_for(plugin.stderr.readline(), PATIENCE)
-                ):
-                    assert line, "the program ended"
-            silence = asyncio.create_task(_drain(plugin.stderr))
+            await _looked(place / "log", size.resources)
             yield Stage(size, tree, plugin, doorbell, kubelet)
         finally:
             await kubelet.stop()
@@ -98,13 +92,19 @@ async def stage(size: Size) -> AsyncIterator[Stage]:
             with suppress(ProcessLookupError):
                 plugin.terminate()
             await plugin.wait()
-            if silence is not None:
-                silence.cancel()
 
 
-async def _drain(stream: asyncio.StreamReader) -> None:
-    while await stream.read(1 << 16):
-        pass
+async def _looked(log: Path, resources: int) -> None:
+    """Wait until the program has said of each resource what it found."""
+    end = time.monotonic() + PATIENCE
+    while _said(log) < resources:
+        if time.monotonic() > end:
+            raise TimeoutError("the program found nothing")
+        await asyncio.sleep(0.05)
+
+
+def _said(log: Path) -> int:
+    return log.read_text().count(" unhealthy")
 
 
 async def python(name: str, *arguments: str, stdin: int, **more: Any) -> Process:  # noqa: ANN401 - as for a process
@@ -114,7 +114,6 @@ async def python(name: str, *arguments: str, stdin: int, **more: Any) -> Process
         cwd=ROOT,
         stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE if name == "program" else None,
         **more,
     )
 
