@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,6 +68,37 @@ def test_what_kubevirt_reads_of_pci_functions(name: str, ids: list[str], variabl
     grant = granted(FOUR, config(f'name = "{name}"\nselect = ["8086:10e8"]'), ids)
 
     assert grant.envs == ((variable, value),)
+
+
+NAMES = {
+    "vfioctl.io/t4": "VFIOCTL_IO_T4",
+    "vfioctl.io/gpu-a": "VFIOCTL_IO_GPU-A",
+    "my-org.example.com/A.b_C-1": "MY-ORG_EXAMPLE_COM_A_B_C-1",
+    "a.b.c.d/TU104GL_Tesla_T4": "A_B_C_D_TU104GL_TESLA_T4",
+    "x.y/1.2.3-rc.4": "X_Y_1_2_3-RC_4",
+}
+"""Upper case, and only '/' and '.' become '_': pkg/util ResourceNameToEnvVar."""
+
+
+@pytest.mark.parametrize(("name", "suffix"), NAMES.items())
+def test_the_variables_that_kubevirt_reads(name: str, suffix: str) -> None:
+    """The contract, kind by kind: its prefix, the requested ids only, sorted, in whatever order they came."""
+    pci = config(f'name = "{name}"\nselect = ["8086:10e8"]')
+    mdev = config(f'name = "{name}"\nkind = "mdev"\nselect = ["class:gpu"]')
+    usb = config(f'name = "{name}"\nkind = "usb"\nselect = ["usb:1050:0407"]')
+    addresses = ["0000:0a:00.0", "0000:65:00.0", "0000:e1:00.0"]
+
+    for order in permutations(addresses):
+        grant = granted(FOUR, pci, list(order))
+        assert grant.envs == ((f"PCI_RESOURCE_{suffix}", ",".join(addresses)),)
+    for pair in permutations((UUID, OTHER)):
+        grant = granted(vgpus(), mdev, list(pair))
+        assert grant.envs == ((f"MDEV_PCI_RESOURCE_{suffix}", ",".join(sorted((UUID, OTHER)))),)
+    for ports in permutations(("1-2.5", "1-10")):
+        grant = granted(machine(), usb, list(ports), seeing(USB))
+        assert grant.envs == ((f"USB_RESOURCE_{suffix}", "1:17,1:4"),)
+        # Exactly one colon each, in decimal, and no blank: virt-launcher trims nothing.
+        assert all(entry.replace(":", "", 1).isdecimal() for entry in grant.envs[0][1].split(","))
 
 
 def test_addresses_are_ordered_by_number() -> None:

@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from tests.bench.plugin.wire import Connection, headers
 from tests.plugin.kubelet.client import dial
 from tests.plugin.kubelet.kubelet import Kubelet, Settings
 from tests.plugin.kubelet.pods import pod
@@ -328,6 +329,53 @@ def test_strangers_disturb_nobody(place: Path) -> None:
             assert done.phase == "Running", done.message
             for stranger in strangers:
                 stranger.close()
+            assert {state.streams for state in stage.plugin.states().values()} == {1}
+
+    asyncio.run(run())
+
+
+def test_who_does_not_read_the_list_holds_up_nobody(place: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What it did not take is not kept for it: when it reads again, it gets the last list."""
+    many = [f"device-{number:04}" for number in range(2000)]
+
+    async def run() -> None:
+        async with scene(place, offer(GPU, *many), offer(NIC, "x")) as stage:
+            await stage.settled(gpu=(2000, 2000), nic=(1, 1))
+            await stage.kubelet.until(lambda: stage.plugin.ready)
+            (name,) = [one for one in sockets(stage.kubelet.plugins) if "gpu" in one]
+            # Windows of 64 KiB, of which nothing is ever given back.
+            slow = Connection(f"{stage.kubelet.plugins}/{name}", window=65535)
+            slow.call(headers("ListAndWatch"), b"")
+            for number in range(1, 40):
+                ill = [f"-{one}" if at < number else one for at, one in enumerate(many)]
+                stage.see(offer(GPU, *ill), offer(NIC, "x"))
+                await stage.settled(gpu=(2000, 2000 - number))
+            stage.see(offer(GPU, *many), offer(NIC, "-x"))
+            await stage.settled(gpu=(2000, 2000), nic=(1, 0))
+            done = await stage.kubelet.admit(pod("p", {GPU: 1}))
+            assert done.phase == "Running", done.message
+            slow.close()
+            await stage.kubelet.until(lambda: stage.plugin.kept[GPU].service._streams == 1)
+            assert not [one for one in caplog.records if one.exc_info]
+            assert stage.plugin.states()[GPU].streams == stage.plugin.states()[NIC].streams == 1
+
+    asyncio.run(run())
+
+
+def test_half_a_request_holds_up_nobody(place: Path) -> None:
+    """Headers, and the message never comes; half a message; a stream that is reset at once."""
+
+    async def run() -> None:
+        async with scene(place, *BOTH) as stage:
+            await stage.settled(gpu=(2, 2), nic=(1, 1))
+            (name,) = [one for one in sockets(stage.kubelet.plugins) if "gpu" in one]
+            halves = [Connection(f"{stage.kubelet.plugins}/{name}") for _ in range(30)]
+            for number, half in enumerate(halves):
+                half.begin(headers("Allocate"), [b"", b"\0\0\0\0\x20half", None][number % 3])
+            done = await stage.kubelet.admit(pod("p", {GPU: 1, NIC: 1}))
+            assert done.phase == "Running", done.message
+            for half in halves:
+                half.close()
             assert {state.streams for state in stage.plugin.states().values()} == {1}
 
     asyncio.run(run())

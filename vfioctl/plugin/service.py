@@ -140,6 +140,9 @@ class Service(pb_grpc.DevicePluginServicer):
                 await context.write(to_list(sent))
                 self._sent = sent
                 self._streams_changed.ring()
+        except grpc.aio.InternalError:
+            # Whoever did not read what was under way is gone; gRPC would make a fault of that.
+            return
         finally:
             self._streams -= 1
             self._streams_changed.ring()

@@ -46,7 +46,7 @@ def run(order: Order) -> list[float]:
         resource = number * len(order.paths) // order.devices
         if resource not in listeners:
             listeners[resource] = _Listener(order.paths[resource])
-        go, come = {"plug": (_pull, _plug), "bind": (_unbind, _bind)}[order.kind]
+        go, come = {"plug": (pull, plug), "bind": (unbind, bind)}[order.kind]
         for change, health in ((go, "Unhealthy"), (come, "Healthy")):
             # Not in step with anything that the program does by itself.
             time.sleep(chance.uniform(0.05, 0.15))
@@ -80,15 +80,18 @@ class _Listener:
             self._connection.receive()
 
 
-def _unbind(tree: Path, number: int, doorbell: int) -> None:
+def unbind(tree: Path, number: int, doorbell: int) -> None:
+    """Take a device from vfio-pci, and report it."""
     _report(doorbell, *_leave(tree, number))
 
 
-def _bind(tree: Path, number: int, doorbell: int) -> None:
+def bind(tree: Path, number: int, doorbell: int) -> None:
+    """Give it back to vfio-pci, and report it."""
     _report(doorbell, *_return(tree, number))
 
 
-def _pull(tree: Path, number: int, doorbell: int) -> None:
+def pull(tree: Path, number: int, doorbell: int) -> None:
+    """Take a device out, and report it."""
     address = address_of(number)
     lines = _leave(tree, number)
     (tree / "sys/bus/pci/devices" / address).unlink()
@@ -97,7 +100,8 @@ def _pull(tree: Path, number: int, doorbell: int) -> None:
     _report(doorbell, *lines, f"remove pci {address}")
 
 
-def _plug(tree: Path, number: int, doorbell: int) -> None:
+def plug(tree: Path, number: int, doorbell: int) -> None:
+    """Put it in again, bound as before, and report it."""
     address = address_of(number)
     (tree / f"group{number}").rename(tree / f"sys/kernel/iommu_groups/{number}")
     (tree / f"device{number}").rename(tree / "sys/devices/pci0000:00" / address)

@@ -55,11 +55,11 @@ class Answer(NamedTuple):
 class Connection:
     """One connection to a server, with any number of calls under way."""
 
-    def __init__(self, path: str) -> None:
-        """Connect, with windows that are never full."""
+    def __init__(self, path: str, window: int = _WIDE) -> None:
+        """Connect, with a window for each stream that is never full unless it is made smaller."""
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
-        wide_streams = _frame(_SETTINGS, 0, 0, (4).to_bytes(2, "big") + _WIDE.to_bytes(4, "big"))
+        wide_streams = _frame(_SETTINGS, 0, 0, (4).to_bytes(2, "big") + window.to_bytes(4, "big"))
         self.socket.sendall(_PREFACE + wide_streams + _frame(_WINDOW, 0, 0, _WIDE.to_bytes(4, "big")))
         self._next = 1
         self._rest = b""
@@ -75,6 +75,12 @@ class Connection:
         frames = _frame(_HEADERS, _END_HEADERS, stream, head) + _frame(_DATA, _END_STREAM, stream, body)
         self._began[stream] = time.perf_counter()
         self.socket.sendall(frames)
+
+    def begin(self, head: bytes, part: bytes | None) -> None:
+        """Begin a call that never comes to its end; without a part of its message it is given up at once."""
+        stream, self._next = self._next, self._next + 2
+        rest = _frame(_RESET, 0, stream, bytes(4)) if part is None else _frame(_DATA, 0, stream, part)
+        self.socket.sendall(_frame(_HEADERS, _END_HEADERS, stream, head) + rest)
 
     def receive(self) -> list[Answer]:
         """Take what has come, and return the calls that ended."""
