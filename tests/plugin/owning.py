@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vfioctl.plugin.ownership import Row
     from vfioctl.sysfs.openers import Opener
 
-RHYTHM = Rhythm(least=0.001, first=0.01, last=0.1)
+RHYTHM = Rhythm(least=0.001, first=0.01, last=0.1, gather=0.0)
 TICK = 0.1
 
 

@@ -52,6 +52,9 @@ class Rhythm(NamedTuple):
     """Between two questions, however many pods change."""
     first: float = 0.5
     last: float = 30.0
+    gather: float = 0.02
+    """From a change of the ledger to what follows from it: pods of many containers come at once, and what was
+    just given away is refused to others without any list."""
 
 
 class Minder:
@@ -101,6 +104,7 @@ class Minder:
             ledger = self.keeper.ledger
             again = self._plugin.arbitrate()
             await self._wait(ledger, again)
+            await asyncio.sleep(self._rhythm.gather)
 
     async def _sleep_until(self, when: float) -> None:
         await asyncio.sleep(max(when - self.keeper.clock(), 0.0))
@@ -123,6 +127,7 @@ class Minder:
             due = next_question(self.keeper.ledger, self._asked)
             if due is None or due > self.keeper.clock():
                 await self._wait(self.keeper.ledger, due, self._poked.wait())
+                await asyncio.sleep(self._rhythm.gather)
                 if self._poked.is_set():
                     self._poked.clear()
                     self._asked = _NEVER if self.keeper.ledger.claims else self._asked

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 120.0
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 class Size(NamedTuple):
@@ -71,7 +72,8 @@ class Stage(NamedTuple):
 @asynccontextmanager
 async def stage(size: Size) -> AsyncIterator[Stage]:
     """Run the program for a host of this size, until it has looked; the kubelet is not started."""
-    with tempfile.TemporaryDirectory(prefix="vb-") as folder:
+    # In memory, as sysfs is, and /run, where the program keeps what is allocated.
+    with tempfile.TemporaryDirectory(prefix="vb-", dir=MEMORY) as folder:
         place = Path(folder)
         tree = make_vfio_tree(place / "host", size.resources, size.devices)
         kubelet = BenchKubelet(str(place), Settings(dial=10.0))
