@@ -131,9 +131,9 @@ def _check(_options: argparse.Namespace) -> int:
 
 
 def _record(_options: argparse.Namespace) -> int:
-    """Write each machine as a sample host below tests/hosts."""
+    """Write each machine as a sample host below tests/hosts; all of libvirt's is on the others too."""
     kernels = list(recipe.KERNEL_SUITES)
-    machines = [topology for topology in TOPOLOGIES.values() if not topology.restarts]
+    machines = [one for one in TOPOLOGIES.values() if not one.restarts and not one.libvirt]
     orders = [runner.Order(topology, DEFAULT_KERNEL, RECORDING) for topology in machines]
     orders += [runner.Order(SERVER, kernel, RECORDING) for kernel in kernels if kernel != DEFAULT_KERNEL]
     with runner.opened(kernels, say) as lab:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tests.lab import cpio, packages, recipe
+from tests.lab import cpio, nested, packages, recipe
 from tests.lab.errors import LabUnavailableError
 
 if TYPE_CHECKING:
@@ -48,6 +48,16 @@ class Cache(NamedTuple):
         """What a guest needs beside its root to run a virtual machine itself, as an initramfs archive."""
         return self.folder / "virtual-machine.cpio"
 
+    @property
+    def libvirt(self) -> Path:
+        """Folder of the unpacked libvirt with its libraries."""
+        return self.folder / "libvirt"
+
+    @property
+    def libvirt_archive(self) -> Path:
+        """What a guest with a QEMU of its own needs to run libvirt too, as an initramfs archive."""
+        return self.folder / "libvirt.cpio"
+
     def kernel(self, version: str) -> Path:
         """Give the folder of an unpacked kernel package."""
         return self.folder / f"kernel-{version}"
@@ -76,7 +86,8 @@ def prepare(cache: Cache, kernels: Iterable[str], say: Callable[[str], None]) ->
         steps: list[tuple[str, str, Callable[[], None]]] = [
             ("qemu", _qemu_recipe(), partial(_make_qemu, cache, apt)),
             ("guest", _guest_recipe(), partial(_make_guest, cache, apt)),
-            ("virtual-machine", _virtual_machine_recipe(), partial(_make_virtual_machine, cache)),
+            ("virtual-machine", _virtual_machine_recipe(), partial(nested.make_virtual_machine, cache)),
+            ("libvirt", _libvirt_recipe(), partial(nested.make_libvirt, cache, apt)),
         ]
         for version in kernels:
             make_kernel = partial(_make_kernel, cache, apt, version)
@@ -128,6 +139,11 @@ def _virtual_machine_recipe() -> str:
     return "\n".join((recipe.VIRTUAL_MACHINE, *recipe.FIRMWARE, _qemu_recipe(), _guest_recipe()))
 
 
+def _libvirt_recipe() -> str:
+    parts = (*recipe.LIBVIRT_PACKAGES, *recipe.LIBVIRT_PROGRAMS, *recipe.LIBVIRT_DATA)
+    return "\n".join((*parts, _guest_recipe()))
+
+
 def _requirements() -> list[str]:
     with (CHECKOUT / "pyproject.toml").open("rb") as stream:
         project = tomllib.load(stream)["project"]
@@ -167,22 +183,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _make_virtual_machine(cache: Cache) -> None:
-    """Archive QEMU for the inside of a guest: the program, the libraries the guest lacks, its firmware."""
-    program = packages.foreign_command(cache.qemu, recipe.VIRTUAL_MACHINE)
-    listed = subprocess.run([program[0], "--list", *program[3:]], capture_output=True, text=True, check=True)
-    folder = "usr/lib/x86_64-linux-gnu"
-    names = {Path(line.split()[0]).name for line in listed.stdout.splitlines() if "=>" in line}
-    lacking = sorted(name for name in names if not (cache.guest / folder / name).exists())
-    files = [recipe.VIRTUAL_MACHINE, *(f"{folder}/{name}" for name in lacking)]
-    entries = [cpio.file_entry(name, (cache.qemu / name).read_bytes(), 0o755) for name in files]
-    for name in recipe.FIRMWARE:
-        firmware = cache.qemu / "usr/share/seabios" / name
-        entries.append(cpio.file_entry(f"usr/share/seabios/{name}", firmware.read_bytes()))
-    with cache.virtual_machine_archive.open("wb") as stream:
-        cpio.write_archive(stream, [*map(cpio.folder_entry, ("usr/share/seabios",)), *entries])
 
 
 def _install_python_packages(target: Path) -> None:

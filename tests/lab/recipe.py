@@ -26,6 +26,13 @@ VIRTUAL_MACHINE: Final = "usr/bin/qemu-system-x86_64"
 """The program that opens devices inside a guest as a virtual machine does, unpacked for the outside."""
 FIRMWARE: Final = ("bios-256k.bin",)
 """What that program does not start without."""
+LIBVIRT_PACKAGES: Final = ("libvirt-clients", "libvirt-daemon", "libvirt-daemon-driver-qemu")
+LIBVIRT_PROGRAMS: Final = (
+    "usr/bin/virsh", "usr/sbin/libvirtd",
+    "usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so",
+)  # fmt: skip
+"""The daemon, its driver for QEMU, and the program that talks to it; none of its other drivers."""
+LIBVIRT_DATA: Final = ("usr/share/libvirt/cpu_map", "usr/share/libvirt/schemas")
 NOT_NEEDED: Final = frozenset({
     "adduser", "debconf", "dmeventd", "dpkg", "gcc-12-base", "init-system-helpers", "libdb5.3",
     "libfile-find-rule-perl", "libgdbm-compat4", "libgdbm6", "libnumber-compare-perl", "libpam-runtime",

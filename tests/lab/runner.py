@@ -160,6 +160,8 @@ def plan_for(lab: Lab, order: Order, folder: Path, task: str) -> Plan:
     archives: tuple[Path, ...] = (cache.guest_archive, cache.modules_archive(order.kernel), packed, arguments)
     if order.topology.virtual_machines:
         archives += (cache.virtual_machine_archive,)
+    if order.topology.libvirt:
+        archives += (cache.libvirt_archive,)
     if order.disk:
         (folder / disk.NAME).write_bytes(order.disk)
         archives += (folder / disk.NAME,)

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 from tests.lab import cpio, outside, runner
 from tests.lab.guest import disk, kernel
 from tests.lab.guest.plugin import scenario_name
+from tests.lab.ingredients import Cache
 from tests.lab.results import Boot, Case
-from tests.lab.topologies import RESTARTED, SERVER
+from tests.lab.topologies import BARE, LIBVIRT, RESTARTED, SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.lab.runner import Order
+    from tests.lab.topology import Topology
 
 BLOCK = """\
 0000:81:00.0 Non-Volatile memory controller [0108]: Red Hat, Inc. QEMU NVMe [1b36:0010] (rev 02)
@@ -122,3 +124,19 @@ def test_a_disk_holds_what_decides_about_the_next_boot_and_nothing_else(tmp_path
     assert b"hostname" not in archive
     assert archive.index(b"etc\0") < archive.index(b"etc/udev\0") < archive.index(b"etc/udev/rules.d\0")
     assert len(archive) % cpio.BLOCK == 0
+
+
+def test_only_a_guest_that_runs_virtual_machines_carries_the_programs_for_it(tmp_path: Path) -> None:
+    """QEMU where it is wanted, libvirt beside it where that is wanted too: the others stay small."""
+    cache = Cache(tmp_path)
+    (cache.kernel("6.1") / "boot").mkdir(parents=True)
+    (cache.kernel("6.1") / "boot/vmlinuz-6.1").touch()
+    lab = runner.Lab(cache, "tcg", tmp_path / "checkout", tmp_path / "results", print)
+
+    def carried(machine: Topology) -> set[str]:
+        plan = runner.plan_for(lab, runner.Order(machine, "6.1"), tmp_path, "scenarios")
+        return {path.name for path in plan.archives} & {"virtual-machine.cpio", "libvirt.cpio"}
+
+    assert carried(BARE) == set()
+    assert carried(SERVER) == {"virtual-machine.cpio"}
+    assert carried(LIBVIRT) == {"virtual-machine.cpio", "libvirt.cpio"}

@@ -161,6 +161,29 @@ RESTARTED: Final = Topology(
 )
 """Started three times, with what stands in /etc carried over; the third time, another card is in a port."""
 
+LIBVIRT: Final = Topology(
+    name="libvirt",
+    devices=(
+        root_port(1, "1.0"),
+        _nic("e1000e", "rp1", "0.0", 1),
+        root_port(2, "2.0"),
+        _nic("e1000e", "rp2", "0.0", 2),
+        root_port(3, "3.0"),
+        *multifunction(_nic("e1000e", "rp3", "0.0", 3), _nic("e1000e", "rp3", "0.1", 4)),
+        root_port(4, "4.0"),
+        _nic("igb", "rp4", "0.0", 5),
+        Device("pcie-pci-bridge", "pcie.0", "5.0", "pci"),
+        _nic("e1000", "pci", "1.0", 6),
+        _nic("e1000", "pci", "2.0", 7),
+    ),
+    backends=_network(1, 2, 3, 4, 5, 6, 7),
+    globals=NATIVE_HOTPLUG,
+    default_route="0000:01:00.0",
+    virtual_machines=True,
+    libvirt=True,
+)
+"""Every shape of a host device for libvirt: alone, a card of two functions, a VF, two behind one bridge."""
+
 TOPOLOGIES: Final = {
-    topology.name: topology for topology in (WORKSTATION, SERVER, LEGACY, BARE, HOTPLUG, RESTARTED)
+    topology.name: topology for topology in (WORKSTATION, SERVER, LEGACY, BARE, HOTPLUG, RESTARTED, LIBVIRT)
 }

@@ -50,6 +50,8 @@ class Topology(NamedTuple):
     """Names of the disk images, one empty file each, that NVMe devices refer to."""
     virtual_machines: bool = False
     """Whether the guest has a QEMU of its own, to hold devices as a virtual machine does."""
+    libvirt: bool = False
+    """Whether it has libvirt too; then only scenarios that name the machine run on it."""
     restarts: tuple[tuple[Device, ...], ...] = ()
     """The devices it has each time it is started again. What stands on its disk is carried over; on such a
     machine only scenarios are run that say in which boot."""

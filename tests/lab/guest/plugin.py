@@ -23,7 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     config.addinivalue_line("markers", "deadline(seconds): how long this scenario may take")
     config.addinivalue_line(
-        "markers", "topologies(name, ...): the machines this scenario is for; none: every machine"
+        "markers",
+        "topologies(name, ...): the machines this scenario is for; none: all but the one for libvirt",
     )
     config.addinivalue_line(
         "markers", "kernels(version, ...): the kernels this scenario is for; none: every kernel"
@@ -43,7 +44,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen: list[pytest.Item] = []
     others: list[pytest.Item] = []
     for item in items:
-        (chosen if all(_is_for(item, kind, name) for kind, name in here.items()) else others).append(item)
+        named = not TOPOLOGIES[topology].libvirt or item.get_closest_marker("topologies")
+        fits = named and all(_is_for(item, kind, name) for kind, name in here.items())
+        (chosen if fits else others).append(item)
     items[:] = chosen
     config.hook.pytest_deselected(items=others)
 

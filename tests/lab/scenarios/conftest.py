@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.guest import bindings, cli
+from tests.lab.guest import bindings, cli, libvirt
 from tests.lab.topologies import TOPOLOGIES
 from tests.lab.topology import CHANNEL_SLOT, Topology
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 CHANNEL = f"0000:00:{CHANNEL_SLOT}"
 """The guest's own line to the outside: the one device no scenario may touch."""
@@ -49,3 +50,11 @@ def _everything_is_back() -> Iterator[None]:
         bindings.restore(before)
     assert moved == {}, "the scenario left devices on other drivers or with other overrides"
     assert not journal, "the scenario left a journal"
+
+
+@pytest.fixture
+def virsh(tmp_path: Path) -> Iterator[libvirt.Virsh]:
+    """virsh, with a daemon of this scenario's own: one remembers devices that were without it before."""
+    with libvirt.daemon(tmp_path) as virsh:
+        yield virsh
+        virsh.end_all()
