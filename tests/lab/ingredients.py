@@ -58,6 +58,16 @@ class Cache(NamedTuple):
         """What a guest with a QEMU of its own needs to run libvirt too, as an initramfs archive."""
         return self.folder / "libvirt.cpio"
 
+    @property
+    def containers(self) -> Path:
+        """Folder of the unpacked container runtime."""
+        return self.folder / "containers"
+
+    @property
+    def containers_archive(self) -> Path:
+        """What a guest needs beside its root to run containers, as an initramfs archive."""
+        return self.folder / "containers.cpio"
+
     def kernel(self, version: str) -> Path:
         """Give the folder of an unpacked kernel package."""
         return self.folder / f"kernel-{version}"
@@ -88,6 +98,7 @@ def prepare(cache: Cache, kernels: Iterable[str], say: Callable[[str], None]) ->
             ("guest", _guest_recipe(), partial(_make_guest, cache, apt)),
             ("virtual-machine", _virtual_machine_recipe(), partial(nested.make_virtual_machine, cache)),
             ("libvirt", _libvirt_recipe(), partial(nested.make_libvirt, cache, apt)),
+            ("containers", _containers_recipe(), partial(nested.make_containers, cache, apt)),
         ]
         for version in kernels:
             make_kernel = partial(_make_kernel, cache, apt, version)
@@ -144,6 +155,10 @@ def _libvirt_recipe() -> str:
     return "\n".join((*parts, _guest_recipe()))
 
 
+def _containers_recipe() -> str:
+    return "\n".join((*recipe.CONTAINER_PACKAGES, *recipe.STRIPPED))
+
+
 def _requirements() -> list[str]:
     with (CHECKOUT / "pyproject.toml").open("rb") as stream:
         project = tomllib.load(stream)["project"]
@@ -165,8 +180,7 @@ def _make_guest(cache: Cache, apt: packages.Apt) -> None:
         if name not in recipe.NOT_NEEDED
     }
     packages.unpack(apt.download(chosen), cache.guest)
-    for name in recipe.STRIPPED:
-        _remove(cache.guest / name)
+    packages.strip(cache.guest, recipe.STRIPPED)
     for name in ("passwd", "group"):
         shutil.copy(cache.guest / f"usr/share/base-passwd/{name}.master", cache.guest / "etc" / name)
     for name in ("proc", "sys", "dev", "run", "tmp"):
@@ -175,14 +189,6 @@ def _make_guest(cache: Cache, apt: packages.Apt) -> None:
     compile_python(cache, cache.guest / "usr/lib", "/usr/lib")
     with cache.guest_archive.open("wb") as stream:
         cpio.write_archive(stream, cpio.tree_entries(cache.guest))
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _install_python_packages(target: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a guest runs that is a host itself: QEMU and libvirt, each with what the guest's root lacks for it."""
+"""What a guest runs that hosts others: QEMU, libvirt, Podman; each with what the guest's root lacks."""
 
 from __future__ import annotations
 
@@ -40,6 +40,14 @@ def make_libvirt(cache: Cache, apt: packages.Apt) -> None:
     for name in recipe.LIBVIRT_DATA:
         entries += cpio.tree_entries(cache.libvirt / name, name)
     _write(cache.libvirt_archive, entries)
+
+
+def make_containers(cache: Cache, apt: packages.Apt) -> None:
+    """Fetch and archive a container runtime."""
+    shutil.rmtree(cache.containers, ignore_errors=True)
+    packages.unpack(apt.download(dict.fromkeys(recipe.CONTAINER_PACKAGES, "")), cache.containers)
+    packages.strip(cache.containers, recipe.STRIPPED)
+    _write(cache.containers_archive, cpio.tree_entries(cache.containers))
 
 
 def _with_libraries(cache: Cache, root: Path, programs: Iterable[str]) -> Iterator[cpio.Entry]:

@@ -178,6 +178,15 @@ def unpack(archives: Iterable[Path], root: Path) -> None:
             raise LabUnavailableError(message)
 
 
+def strip(root: Path, names: Iterable[str]) -> None:
+    """Remove files and folders of an unpacked root, as far as they are there."""
+    for path in (root / name for name in names):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def foreign_command(root: Path, program: str, called: str = "") -> list[str]:
     """Give the start of a command that runs a program of an unpacked root with that root's own libraries."""
     libraries = [root / "usr/lib/x86_64-linux-gnu", root / "usr/lib"]

@@ -162,6 +162,8 @@ def plan_for(lab: Lab, order: Order, folder: Path, task: str) -> Plan:
         archives += (cache.virtual_machine_archive,)
     if order.topology.libvirt:
         archives += (cache.libvirt_archive,)
+    if order.topology.containers:
+        archives += (cache.containers_archive,)
     if order.disk:
         (folder / disk.NAME).write_bytes(order.disk)
         archives += (folder / disk.NAME,)

@@ -99,6 +99,7 @@ LEGACY: Final = Topology(
     backends=_network(1, 2, 3),
     globals=NATIVE_HOTPLUG,
     default_route="0000:01:00.0",
+    containers=True,
 )
 """A conventional bridge on shpchp with two cards behind it in its group; a device without any driver."""
 

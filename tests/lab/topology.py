@@ -52,6 +52,8 @@ class Topology(NamedTuple):
     """Whether the guest has a QEMU of its own, to hold devices as a virtual machine does."""
     libvirt: bool = False
     """Whether it has libvirt too; then only scenarios that name the machine run on it."""
+    containers: bool = False
+    """Whether the guest has Podman, to hand devices to containers."""
     restarts: tuple[tuple[Device, ...], ...] = ()
     """The devices it has each time it is started again. What stands on its disk is carried over; on such a
     machine only scenarios are run that say in which boot."""

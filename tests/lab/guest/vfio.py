@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
+import ctypes
 import fcntl
+import mmap
 import os
 import struct
 from contextlib import contextmanager
@@ -18,9 +20,11 @@ GROUP_GET_STATUS: Final = _BASE | 103
 GROUP_SET_CONTAINER: Final = _BASE | 104
 GROUP_GET_DEVICE_FD: Final = _BASE | 106
 DEVICE_SET_IRQS: Final = _BASE | 110
+IOMMU_MAP_DMA: Final = _BASE | 113
 
 TYPE1: Final = 1
 VIABLE: Final = 1
+READ_WRITE: Final = 3
 REQUEST_INTERRUPT: Final = 4
 """Index of the "please release this device" interrupt of vfio-pci."""
 EVENTFD_TRIGGER: Final = (1 << 2) | (1 << 5)
@@ -42,6 +46,16 @@ def is_viable(group: int) -> bool:
     with opened(f"/dev/vfio/{group}") as descriptor:
         fcntl.ioctl(descriptor, GROUP_GET_STATUS, status)
     return bool(status[1] & VIABLE)
+
+
+def map_memory(group: int, size: int) -> None:
+    """Let the devices of a group reach so much memory, as a virtual machine does with its own, and end it."""
+    with opened("/dev/vfio/vfio") as container, opened(f"/dev/vfio/{group}") as descriptor:
+        fcntl.ioctl(descriptor, GROUP_SET_CONTAINER, array.array("i", [container]))
+        fcntl.ioctl(container, SET_IOMMU, TYPE1)
+        with mmap.mmap(-1, size) as memory:
+            start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+            fcntl.ioctl(container, IOMMU_MAP_DMA, struct.pack("=IIQQQ", 32, READ_WRITE, start, 0, size))
 
 
 def open_device(address: str, group: int) -> tuple[int, int, int]:
