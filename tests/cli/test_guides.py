@@ -122,6 +122,17 @@ def test_the_pod_of_the_guide_is_admitted_and_told_what_the_guide_says(
     assert [one.host_path for one in answers["vfioctl.io/kvm"].devices] == ["/dev/kvm"]
 
 
+def test_what_the_guide_tells_kubevirt_speaks_for_itself(ask: Ask, tmp_path: Path) -> None:
+    """Both documents, as they stand there, are found clean."""
+    shown = [block for name, block in SHOWN if name == "kubevirt.md" and "kubevirt snippet" in block[0]]
+    (tmp_path / "guide.yaml").write_text("---\n".join("\n".join([*block[1:], ""]) for block in shown))
+
+    ended = ask("kubevirt", "check", str(tmp_path / "guide.yaml"), host="sample")
+
+    assert len(shown) == 2
+    assert (ended.code, ended.out) == (0, "nothing speaks against it\n")
+
+
 def test_the_kubelets_settings_are_yaml() -> None:
     """No key twice, and nothing that is no mapping."""
     (settings,) = read_yaml(starting("kubelet.md", "apiVersion: kubelet").encode(), "kubelet.md")
