@@ -36,10 +36,9 @@ LIBVIRT_DATA: Final = ("usr/share/libvirt/cpu_map", "usr/share/libvirt/schemas")
 CONTAINER_PACKAGES: Final = (
     "podman", "crun", "conmon", "libassuan0", "libglib2.0-0", "libgpgme11", "libseccomp2", "libsubid4",
     "libyajl2",
-    "libstdc++6",
 )  # fmt: skip
 """A container runtime, for the inside of a guest: all of it that the guest lacks and a container without a
-network needs; and what gRPC needs, so that a kubelet and its plugin run beside it."""
+network needs."""
 NOT_NEEDED: Final = frozenset({
     "adduser", "debconf", "dmeventd", "dpkg", "gcc-12-base", "init-system-helpers", "libdb5.3",
     "libfile-find-rule-perl", "libgdbm-compat4", "libgdbm6", "libnumber-compare-perl", "libpam-runtime",
