@@ -31,11 +31,11 @@ def hands() -> Hands:
     return Hands(survey, bind, give_back, reset)
 
 
-def survey(asked: tuple[tuple[PciAddress, ...], ...]) -> tuple[str | None, ...]:
+def survey(asked: tuple[tuple[PciAddress, ...], ...], root: HostRoot | None = None) -> tuple[str | None, ...]:
     """Say of each whether a bind would be refused now, and why."""
-    root = HostRoot()
-    host = read_host(root)
-    return tuple(_refusal(_planning("bind", one, plan_bind).plan(root, host)) for one in asked)
+    seen = root or HostRoot()
+    host = read_host(seen)
+    return tuple(_refusal(_planning("bind", one, plan_bind).plan(seen, host)) for one in asked)
 
 
 def bind(addresses: tuple[PciAddress, ...]) -> Outcome:
