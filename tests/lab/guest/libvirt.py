@@ -109,7 +109,12 @@ def daemon(folder: Path) -> Iterator[Virsh]:
 
 
 def _prepare() -> None:
-    """Do what the scripts of Debian's packages do: configuration, users, and /var/run as it is everywhere."""
+    """Do what Debian's packages and its boot do: configuration, users, /var/run, and /dev/vfio/vfio.
+
+    That node is there from the boot on where systemd makes it; without it libvirt says that the host cannot
+    pass anything through, and does not load the modules that would make it.
+    """
+    kernel.modprobe("vfio-pci", "vfio_iommu_type1")
     settings = Path("/etc/libvirt")
     settings.mkdir(parents=True, exist_ok=True)
     for name, text in CONFIGURATION.items():
