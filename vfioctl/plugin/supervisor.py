@@ -91,6 +91,8 @@ class Times(NamedTuple):
     spare: float = 400.0
     """How many times as long as a look at everything took to wait for the next, while changes are reported:
     otherwise thousands of functions would keep a processor busy with finding nothing new."""
+    longest: float = 300.0
+    """Between two looks at everything, at most."""
     settle: float = 0.01
     """From the first report to the look: a device that goes is a dozen events."""
     doubt: float = 0.5
@@ -274,7 +276,7 @@ class Supervisor:
             took = ended - began
             self.tries += 1
             if places is None:
-                self.period = max(self.times.resync, 0.0 if self._deaf else self.times.spare * took)
+                self.period = self._pause_after(took)
                 self._due = ended + self.period
             self.changed.ring()
             with suppress(TimeoutError):
@@ -287,6 +289,12 @@ class Supervisor:
             if self._reloading:
                 self._reloading = False
                 await self._reload()
+
+    def _pause_after(self, took: float) -> float:
+        """Return how long to wait before everything is looked at again."""
+        if self._deaf:
+            return self.times.resync
+        return max(self.times.resync, min(self.times.spare * took, self.times.longest))
 
     def _next(self) -> Places | None:
         """Return where to look now; None: everywhere."""
