@@ -42,8 +42,9 @@ def ended(claims: Iterable[Claim]) -> Ended:
 
 def ended_by(ledger: Ledger, items: Iterable[Item]) -> Ended:
     """Return who must have ended for these items to be given anew: the kubelet itself says so."""
-    resources = {item.id: item.resource for item in items}
-    return ended(one for one in ledger.claims if resources.get(one.id) == one.resource)
+    keys = {(item.resource, item.id) for item in items}
+    # In the way of an answer to the kubelet: what a claim begins with is its key.
+    return ended([one for one in ledger.claims if one[:2] in keys])
 
 
 def reserve(ledger: Ledger, items: Iterable[Item], now: float) -> Ledger:
@@ -53,10 +54,10 @@ def reserve(ledger: Ledger, items: Iterable[Item], now: float) -> Ledger:
     before = {claim.key: claim for claim in over.claims}
     kept = ledger.claims
     if before:
+        others = [claim for claim in kept if claim[:2] not in before]
         kept = tuple(
             claim._replace(absent=now) if claim.absent is None and over.has(claim) else claim
-            for claim in kept
-            if claim.key not in before
+            for claim in others
         )
     reserved = (_reserved(item, before.get(key), now) for key, item in taken.items())
     return ledger._replace(claims=in_order((*kept, *reserved)))
