@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.model.factory import make_device
-from tests.plugin.factory import NIC, config, given, machine, seeing
+from tests.plugin.factory import NIC, card, config, given, machine, seeing, the_item
 from tests.plugin.test_resources import OTHER, UUID, plugged, vgpus
 from vfioctl.plugin.condition import REASONS, URGENT
 from vfioctl.plugin.config import default_config
@@ -267,3 +267,17 @@ def test_the_operators_page_tells_what_to_do_about_every_reason() -> None:
 
     assert list(told) == list(REASONS)
     assert all(told.values())
+
+
+def test_what_the_configuration_took_away_is_still_judged_while_a_pod_has_it() -> None:
+    """It is listed for its pod; a kubelet that gives it again must not be told that it is fit."""
+    mine, refused = 'select = ["10de:2204"]', 'select = ["10de:2204", "10de:1aef"]\nshared_group = "refuse"'
+    has = frozenset({"0000:01:00.0"})
+    gpu, audio = card(1, 1)
+    before = judge(History(), machine(gpu, audio), config(mine), sight=seeing(), allocated=has)
+    kept = judge(before.history, machine(gpu, audio), config(refused), sight=seeing(), allocated=has)
+    assert the_item(kept.offers).reason is None
+    taken = machine(gpu, audio._replace(driver="snd_hda_intel"))
+    for _ in range(2):
+        kept = judge(kept.history, taken, config(refused), sight=seeing(), allocated=has)
+    assert the_item(kept.offers).reason == "group-not-viable"

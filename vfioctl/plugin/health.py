@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vfioctl.model.value import NamedTuple
-from vfioctl.plugin.condition import REASONS, URGENT, why_left_out
+from vfioctl.plugin.condition import REASONS, URGENT, unfit, why_left_out
 from vfioctl.plugin.lots import lot_named, resource_named
 from vfioctl.plugin.resources import EVERYTHING, sort_out
 from vfioctl.plugin.settings import Kind
@@ -130,11 +130,18 @@ def _lost(
     if reason is None:
         # It is fit, but no longer wanted: who has it keeps it, and nobody else gets it.
         if allocated is not None and item.id in allocated:
-            yield known
+            yield _settled(known, item, _still_unfit(host, config, sight, item))
         return
     gone = known.gone + 1
     if allocated is None or item.id in allocated or gone < FORGOTTEN_AFTER:
         yield _settled(known, item, reason)._replace(gone=gone)
+
+
+def _still_unfit(host: Host, config: Config, sight: Sight, item: Item) -> str | None:
+    """Return how an item is that is offered no more, as far as it is known what it would need."""
+    resource = resource_named(config, item.resource)
+    lot = lot_named(host, resource, item.id, sight) if resource is not None else None
+    return item.reason if lot is None else unfit(host, lot, sight)
 
 
 def _why_lost(host: Host, config: Config, sight: Sight, item: Item) -> str | None:
