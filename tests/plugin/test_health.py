@@ -273,11 +273,11 @@ def test_what_the_configuration_took_away_is_still_judged_while_a_pod_has_it() -
     """It is listed for its pod; a kubelet that gives it again must not be told that it is fit."""
     mine, refused = 'select = ["10de:2204"]', 'select = ["10de:2204", "10de:1aef"]\nshared_group = "refuse"'
     has = frozenset({"0000:01:00.0"})
-    gpu, audio = card(1, 1)
-    before = judge(History(), machine(gpu, audio), config(mine), sight=seeing(), allocated=has)
-    kept = judge(before.history, machine(gpu, audio), config(refused), sight=seeing(), allocated=has)
+    both, third = card(1, 1), given("0000:01:00.2", 1)
+    before = judge(History(), machine(*both, third), config(mine), sight=seeing(), allocated=has)
+    kept = judge(before.history, machine(*both, third), config(refused), sight=seeing(), allocated=has)
     assert the_item(kept.offers).reason is None
-    taken = machine(gpu, audio._replace(driver="snd_hda_intel"))
+    taken = machine(*both, third._replace(driver="xhci_hcd"))
     for _ in range(2):
         kept = judge(kept.history, taken, config(refused), sight=seeing(), allocated=has)
     assert the_item(kept.offers).reason == "group-not-viable"
