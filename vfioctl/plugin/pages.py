@@ -28,18 +28,22 @@ def pages(plugin: Supervisor) -> Pages:
     one_at_a_time = asyncio.Lock()
 
     async def metrics(accepted: str) -> Page:
+        """Return what Prometheus scrapes, in the form that it accepts."""
         # Loaded when first asked for, and away from the loop, as thousands of lines take milliseconds.
         async with one_at_a_time:
             made = await asyncio.to_thread(_exposed, standing(plugin), plugin.counts.copy(), accepted)
         return Page(200, *made)
 
     async def alive(_accepted: str) -> Page:
+        """Tell whether looks still end."""
         return _probe(standing(plugin).dead)
 
     async def healthy(_accepted: str) -> Page:
+        """Tell whether the host was seen of late."""
         return _probe(standing(plugin).stale)
 
     async def ready(_accepted: str) -> Page:
+        """Tell whether every resource has a kubelet that listens."""
         return _probe(standing(plugin).unready)
 
     return {"/metrics": metrics, "/livez": alive, "/healthz": healthy, "/readyz": ready}
