@@ -126,6 +126,16 @@ def test_slow_jobs_that_make_progress_are_not_left_behind() -> None:
     assert gather(jobs, slow, patience=SOON) == [length(job) for job in jobs]
 
 
+def standard(job: str) -> tuple[Any, ...]:
+    """Tell what standard input, output and errors are."""
+    return (job, *(os.readlink(f"/proc/self/fd/{number}") for number in range(3)))
+
+
+def test_a_child_holds_no_pipe_that_somebody_reads_to_its_end() -> None:
+    """One that is left behind would hold up `vfioctl scan | less`, and the ssh session it was typed in."""
+    assert gather(["a"], standard, patience=SOON) == [("a", "/dev/null", "/dev/null", "/dev/null")]
+
+
 def in_d_state(job: str) -> tuple[Any, ...]:
     """Do a job that starts with an x never, in uninterruptible sleep, and any other at once."""
     if job.startswith("x"):

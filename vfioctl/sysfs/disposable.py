@@ -137,6 +137,7 @@ class _Team:
             for number in _ENDING:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+            _let_go(pipe)
             for start in range(0, len(indexes), _BATCH):
                 results = []
                 for index in indexes[start : start + _BATCH]:
@@ -237,6 +238,17 @@ def _reap(wait: float) -> None:
         if monotonic() >= until or all(map(_sleeps_uninterruptibly, _left_behind)):
             return
         sleep(0.001)
+
+
+def _let_go(pipe: int) -> None:
+    """Let go of standard input, output and errors.
+
+    One that is left behind in D state would keep open what somebody reads to its end: a pipe, an ssh session.
+    """
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    # Where standard ones were closed, the pipe has one of their numbers.
+    for standard in {0, 1, 2} - {pipe}:
+        os.dup2(nowhere, standard)
 
 
 def _send(pipe: int, payload: bytes) -> None:
