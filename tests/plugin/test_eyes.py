@@ -63,6 +63,19 @@ def test_whose_a_place_is(host: Path, places: list[str], expected: list[int] | N
     assert touched == (None if expected is None else frozenset(at(address_of(one)) for one in expected))
 
 
+def test_with_no_place_the_host_is_the_one_of_before(host: Path) -> None:
+    """Only who has nodes open is looked for."""
+    eyes = HostEyes(str(host))
+    before = eyes()
+    asleep(host, 1)
+
+    after = eyes([])
+
+    assert after.host is before.host
+    assert after.touched == frozenset()
+    assert asleep_in(eyes()) == [address_of(1)]
+
+
 def test_only_where_something_was_reported_it_is_looked(host: Path) -> None:
     """Unless nothing was seen before, or the report may be about more."""
     eyes = HostEyes(str(host))

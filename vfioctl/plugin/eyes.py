@@ -29,12 +29,19 @@ class HostEyes:
         self._openers: tuple[Opener, ...] = ()
 
     def __call__(self, places: Iterable[str] | None = None) -> View:
-        """Look at these places, addresses and nodes; without any, or where they are not all, everywhere."""
+        """Look at these places, addresses and nodes; at None, or where they are not all, everywhere.
+
+        With no place at all it is only seen which programs have nodes open.
+        """
         root = HostRoot(self._base)
         files = Files(root)
         touched = None
         if places is not None and self._reading is not None:
             touched = touched_by(places, self._reading)
+        if self._reading is not None and touched == frozenset():
+            # Nobody reports that a program opens a node of its own: that is seen by looking.
+            self._openers = openers_of_late() if root.live else ()
+            return View(self._reading.host, look(root), self._openers, touched=touched)
         again = read_again(files, self._reading, touched) if touched and self._reading else None
         self._reading = again or read_whole(files, before=self._reading)
         if again is not None:

@@ -87,7 +87,7 @@ class Times(NamedTuple):
     """How often, and how long; in seconds."""
 
     resync: float = 30.0
-    """Between two looks at everything, at least."""
+    """Between two looks at everything, at least; and between two looks at who has nodes open, at most."""
     spare: float = 400.0
     """How many times as long as a look at everything took to wait for the next, while changes are reported:
     otherwise thousands of functions would keep a processor busy with finding nothing new."""
@@ -280,7 +280,8 @@ class Supervisor:
                 self._due = ended + self.period
             self.changed.ring()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.heard.wait(), min(pause, self._due - ended))
+                patience = min(pause, self._due - ended, self.times.resync)
+                await asyncio.wait_for(self._news.heard.wait(), patience)
             # Never at work for more than half of the time, whatever is reported; but what takes little time
             # does not have to wait because of what took much.
             rest = ended + took - monotonic() if self._news.everything or places is not None else 0.0
