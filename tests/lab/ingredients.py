@@ -68,6 +68,11 @@ class Cache(NamedTuple):
         """What a guest needs beside its root to run containers, as an initramfs archive."""
         return self.folder / "containers.cpio"
 
+    @property
+    def services_archive(self) -> Path:
+        """What a guest needs beside its root to run services as systemd does, as an initramfs archive."""
+        return self.folder / "services.cpio"
+
     def kernel(self, version: str) -> Path:
         """Give the folder of an unpacked kernel package."""
         return self.folder / f"kernel-{version}"
@@ -99,6 +104,7 @@ def prepare(cache: Cache, kernels: Iterable[str], say: Callable[[str], None]) ->
             ("virtual-machine", _virtual_machine_recipe(), partial(nested.make_virtual_machine, cache)),
             ("libvirt", _libvirt_recipe(), partial(nested.make_libvirt, cache, apt)),
             ("containers", _containers_recipe(), partial(nested.make_containers, cache, apt)),
+            ("services", _services_recipe(), partial(nested.make_services, cache, apt)),
         ]
         for version in kernels:
             make_kernel = partial(_make_kernel, cache, apt, version)
@@ -157,6 +163,10 @@ def _libvirt_recipe() -> str:
 
 def _containers_recipe() -> str:
     return "\n".join((*recipe.CONTAINER_PACKAGES, *recipe.STRIPPED))
+
+
+def _services_recipe() -> str:
+    return "\n".join((*recipe.SERVICE_PACKAGES, *recipe.SERVICE_STRIPPED, _guest_recipe()))
 
 
 def _requirements() -> list[str]:

@@ -1,4 +1,4 @@
-"""What a guest runs that hosts others: QEMU, libvirt, Podman; each with what the guest's root lacks."""
+"""What a guest runs to host others: QEMU, libvirt, Podman, systemd, each with what the guest lacks for it."""
 
 from __future__ import annotations
 
@@ -48,6 +48,17 @@ def make_containers(cache: Cache, apt: packages.Apt) -> None:
     packages.unpack(apt.download(dict.fromkeys(recipe.CONTAINER_PACKAGES, "")), cache.containers)
     packages.strip(cache.containers, recipe.STRIPPED)
     _write(cache.containers_archive, cpio.tree_entries(cache.containers))
+
+
+def make_services(cache: Cache, apt: packages.Apt) -> None:
+    """Fetch systemd and archive what of it the guest's own packages do not bring."""
+    folder = cache.folder / "services"
+    shutil.rmtree(folder, ignore_errors=True)
+    there = {*apt.resolve(recipe.GUEST_PACKAGES), *recipe.NOT_NEEDED}
+    wanted = apt.resolve((*recipe.GUEST_PACKAGES, *recipe.SERVICE_PACKAGES))
+    packages.unpack(apt.download({name: wanted[name] for name in wanted if name not in there}), folder)
+    packages.strip(folder, recipe.SERVICE_STRIPPED)
+    _write(cache.services_archive, cpio.tree_entries(folder))
 
 
 def _with_libraries(cache: Cache, root: Path, programs: Iterable[str]) -> Iterator[cpio.Entry]:

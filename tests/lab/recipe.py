@@ -39,6 +39,14 @@ CONTAINER_PACKAGES: Final = (
 )  # fmt: skip
 """A container runtime, for the inside of a guest: all of it that the guest lacks and a container without a
 network needs."""
+SERVICE_PACKAGES: Final = ("systemd",)
+"""What a guest has besides, in which vfioctl runs as a service."""
+SERVICE_STRIPPED: Final = (
+    "usr/lib/udev", "usr/lib/modules-load.d", "usr/lib/modprobe.d", "usr/lib/systemd/catalog",
+    "usr/lib/tmpfiles.d", "usr/share/doc", "usr/share/man", "usr/share/locale",
+    "usr/share/bash-completion", "usr/share/zsh",
+)  # fmt: skip
+"""Of these packages: what nobody reads, and what would act beside the guest's own udev."""
 NOT_NEEDED: Final = frozenset({
     "adduser", "debconf", "dmeventd", "dpkg", "gcc-12-base", "init-system-helpers", "libdb5.3",
     "libfile-find-rule-perl", "libgdbm-compat4", "libgdbm6", "libnumber-compare-perl", "libpam-runtime",

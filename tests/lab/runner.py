@@ -164,6 +164,8 @@ def plan_for(lab: Lab, order: Order, folder: Path, task: str) -> Plan:
         archives += (cache.libvirt_archive,)
     if order.topology.containers:
         archives += (cache.containers_archive,)
+    if order.topology.services:
+        archives += (cache.services_archive,)
     if order.disk:
         (folder / disk.NAME).write_bytes(order.disk)
         archives += (folder / disk.NAME,)

@@ -132,6 +132,7 @@ HOTPLUG: Final = Topology(
     globals=NATIVE_HOTPLUG,
     default_route="0000:01:00.0",
     disks=("disk1",),
+    services=True,
 )
 """Empty root ports, with network and disk waiting for devices that a scenario adds through QMP."""
 

@@ -54,6 +54,8 @@ class Topology(NamedTuple):
     """Whether it has libvirt too; then only scenarios that name the machine run on it."""
     containers: bool = False
     """Whether the guest has Podman, to hand devices to containers."""
+    services: bool = False
+    """Whether the guest has a systemd, to run vfioctl as a service."""
     restarts: tuple[tuple[Device, ...], ...] = ()
     """The devices it has each time it is started again. What stands on its disk is carried over; on such a
     machine only scenarios are run that say in which boot."""

@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.lab.guest import libraries
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -37,12 +39,8 @@ graphroot = "/run/containers/lib"
 
 
 def prepare() -> None:
-    """Make Podman usable, once: its settings, control groups, and a root for containers.
-
-    And what every installed machine has: the list of libraries, in which Python looks for libudev.
-    """
-    if not Path("/etc/ld.so.cache").exists():
-        subprocess.run(["ldconfig"], check=True)
+    """Make Podman usable, once: its settings, control groups, and a root for containers."""
+    libraries.listed()
     folder = Path("/etc/containers")
     folder.mkdir(exist_ok=True)
     for name, text in SETTINGS.items():
