@@ -41,7 +41,7 @@ _PYTHON: Final = sys.executable
 _REPORT: Final = PROJECT / "build" / "junit.xml"
 _COVERAGE: Final = PROJECT / "build" / "coverage"
 _UNIT_SECONDS: Final = 1200
-_LAB_SECONDS: Final = 3600
+_LAB_SECONDS: Final = 4500
 
 
 def lint() -> Iterator[Outcome]:
