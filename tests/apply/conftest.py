@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support.descriptors import open_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,17 +22,6 @@ def state(tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def no_descriptor_left() -> Iterator[None]:
     """No test of this room leaves an open file."""
-    before = _open_files()
+    before = open_files()
     yield
-    # What an earlier test left to the garbage collector may go meanwhile.
-    assert _open_files() <= before
-
-
-def _open_files() -> set[tuple[str, str]]:
-    """Return descriptors with what they are of; anonymous ones come and go with gRPC's threads."""
-    found = set()
-    for name in os.listdir("/proc/self/fd"):
-        # The listing's own is gone by now.
-        with suppress(FileNotFoundError):
-            found.add((name, os.readlink(f"/proc/self/fd/{name}")))
-    return {(name, target) for name, target in found if not target.startswith("anon_inode:")}
+    assert open_files() <= before

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.descriptors import open_files
 from tests.sysfs.reading import root_of
 from vfioctl.sysfs.attribute import Files
 from vfioctl.sysfs.folder import CheckedFolder, OpenFolder
@@ -66,11 +67,11 @@ def test_a_snapshot_remembers_what_was_denied(tree: HostTree) -> None:
 def test_nothing_is_left_open(tree: HostTree) -> None:
     """A scan of thousands of devices must not run out of descriptors."""
     tree.file(f"{PLACE}/irq", "1").folder(f"{PLACE}/types")
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     folder = OpenFolder(root_of(tree).local(PLACE))
     folder.read("irq")
     folder.list("types")
     with pytest.raises(IsADirectoryError):
         folder.read("types")
     folder.close()
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert open_files() <= before

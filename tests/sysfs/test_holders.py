@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.descriptors import open_files
 from tests.sysfs.reading import attributes_of, host_of, root_of, unread_of, uses_of
 from vfioctl.model.usage import UsageKind
 from vfioctl.sysfs.attribute import Attributes, Files
@@ -178,9 +178,9 @@ class _PretendedFolder(CheckedFolder):
 
 def test_reading_the_running_system_leaves_nothing_open() -> None:
     """Thousands of descriptors are looked at."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     read_holders(Attributes(Files(HostRoot())))
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert open_files() <= before
 
 
 def test_a_root_without_procfs_has_no_holders(tree: HostTree) -> None:

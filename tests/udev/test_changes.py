@@ -10,6 +10,7 @@ from contextlib import aclosing
 
 import pytest
 
+from tests.support.descriptors import open_files
 from vfioctl.udev import changes as room
 from vfioctl.udev.changes import RESYNC, Change, changes
 
@@ -95,7 +96,7 @@ def test_nothing_stays_open() -> None:
                 await asyncio.wait([waiting])
 
     asyncio.run(run())
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     asyncio.run(run())
 
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert open_files() <= before
