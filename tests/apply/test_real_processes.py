@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-LATEST = 30.0
+LATEST, AT_ONCE = 30.0, 2.5
 NIC, GPU = "0000:03:00.0", "0000:01:00.0"
 
 PROGRAM = """
@@ -109,7 +109,7 @@ def test_a_stuck_unbind_costs_the_timeout_and_no_more(base: Path, state: str) ->
     result, states = json.loads(ended.stdout.splitlines()[-1])
     assert (ended.returncode, ended.stderr, result) == (8, "", "stuck")
     assert states == [[GPU, True], [NIC, True]]
-    assert took < LATEST / 2, "with the start of the program, on a busy machine"
+    assert took < AT_ONCE * 2, "with the start of the program, on a busy machine"
     unfinished = read_unfinished(state)
     assert unfinished is not None
     assert unfinished.stuck
