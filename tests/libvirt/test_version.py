@@ -6,7 +6,7 @@ import pytest
 
 from tests.libvirt.shapes import CASES, Case
 from vfioctl.errors import HostCannotError, UsageError
-from vfioctl.libvirt.devices import build, built_for, features
+from vfioctl.libvirt.devices import build, features
 from vfioctl.libvirt.fragments import iommufd_element
 from vfioctl.libvirt.installed import installed_version
 from vfioctl.libvirt.value_rules import value_findings
@@ -32,10 +32,11 @@ def test_each_option_is_accepted_from_its_release_on(case: Case) -> None:
     assert list(value_findings(case.device)) == []
     for version in RELEASES:
         if version >= case.since:
-            assert built_for(case.device, version) is not None
+            require(features(case.device), version)
+            assert build(case.device) is not None
             continue
         with pytest.raises(HostCannotError) as caught:
-            built_for(case.device, version)
+            require(features(case.device), version)
         assert str(version) in caught.value.message
         assert str(Version(*case.since)) in caught.value.hint
 

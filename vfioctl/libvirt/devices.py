@@ -5,7 +5,6 @@ from __future__ import annotations
 from vfioctl.libvirt import hostdev
 from vfioctl.libvirt.text import lines
 from vfioctl.libvirt.values import MdevHostdev, NvmeDisk, PciHostdev, UsbHostdev, VfInterface
-from vfioctl.libvirt.version import require
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from lxml import etree
 
     from vfioctl.libvirt.values import Device
-    from vfioctl.libvirt.version import Version
 
 
 def build(device: Device) -> etree._Element:
@@ -61,17 +59,6 @@ def features(device: Device) -> Iterator[str]:
             from vfioctl.libvirt import nvme
 
             yield from nvme.features(device)
-
-
-def built_for(device: Device, version: Version) -> etree._Element:
-    """Make the element of a device for a release of libvirt.
-
-    Raises:
-        HostCannotError: the release lacks something that was asked for.
-
-    """
-    require(features(device), version)
-    return build(device)
 
 
 def read(node: etree._Element) -> Device | None:
