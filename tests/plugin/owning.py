@@ -62,6 +62,18 @@ class Host:
         """Have these devices."""
         self.view = View(machine(*devices), seeing())
         self.openers: tuple[Opener, ...] = ()
+        self._ended: set[int] = set()
+        self._bell = Bell()
+
+    async def ended(self, pid: int) -> None:
+        """Wait for the end of a process."""
+        await self._bell.until(lambda: pid in self._ended)
+
+    def end(self, pid: int) -> None:
+        """End a process: nobody looks, and whoever waits for its end hears of it."""
+        self.openers = tuple(opener for opener in self.openers if opener.pid != pid)
+        self._ended.add(pid)
+        self._bell.ring()
 
     async def read(self, places: frozenset[str] | None = None) -> object:
         """Look; at everything, wherever it would be enough."""
@@ -188,7 +200,7 @@ def start(stage: Stage) -> Plugin:
     supervisor = Supervisor(eyes, first, lambda held: held, times=QUICK._replace(settle=0.005, doubt=0.005))
 
     clean = Release(keeper, lambda: rules().config, stage.hands, again=0.05)
-    minder = Minder(keeper, supervisor, stage.host.look, clean, RHYTHM, stage.time.until)
+    minder = Minder(keeper, supervisor, stage.host.look, clean, RHYTHM, stage.time.until, stage.host.ended)
     work = [supervisor.run(), minder.run()]
     if stage.at_start:
         work.append(bind_at_start(supervisor, AtStart(stage.hands, supervisor.poke)))

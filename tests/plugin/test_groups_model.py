@@ -86,7 +86,7 @@ class GroupsMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def process_ends(self, data: st.DataObject) -> None:
         """Whoever it is."""
-        del self.world.open[data.draw(st.sampled_from(sorted(self.world.open)))]
+        self.world.close_group(data.draw(st.sampled_from(sorted(self.world.open))))
 
     @rule(knows=st.sampled_from([0.0, 0.0, 4.0, 20.0, 40.0]))
     def kubelet_restarts(self, knows: float) -> None:

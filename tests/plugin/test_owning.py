@@ -11,8 +11,10 @@ import pytest
 
 from tests.plugin.factory import card, given
 from tests.plugin.kubelet.pods import pod
-from tests.plugin.owning import Stage, owning, tables
+from tests.plugin.owning import TICK, Stage, owning, tables
 from vfioctl.plugin.api import pods_pb2, pods_pb2_grpc
+from vfioctl.plugin.claims import GRACE
+from vfioctl.plugin.farewells import EAGER
 from vfioctl.sysfs.openers import Opener
 
 if TYPE_CHECKING:
@@ -240,6 +242,46 @@ def test_a_device_is_in_use_while_its_group_is_open_and_leaks_after(place: Path)
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("late", [0.0, 0.3, 2.5])
+def test_when_a_process_ends_its_pods_end_is_soon_known(place: Path, late: float) -> None:
+    """Within a second of the pod's end, not within five; then ten seconds of absence are waited for."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            one = await stage.kubelet.run(pod("vm", {GPU: 1}))
+            stage.host.openers = (Opener(1, 4711, "qemu"),)
+            await stage.until_state(FIRST, "in-use")
+            ended = stage.time.now
+            stage.host.end(4711)
+            await stage.until(lambda: stage.time.now >= ended + late)
+            one.phase = "Succeeded"
+            gone = stage.time.now
+            await stage.until_state(FIRST, "draining")
+            noticed = stage.time.now
+            await stage.until_free()
+            assert noticed - gone < EAGER + 3 * TICK
+            assert GRACE <= stage.time.now - gone < GRACE + EAGER + 5 * TICK
+
+    asyncio.run(run())
+
+
+def test_a_process_that_outlives_its_pod_is_released_at_its_end(place: Path) -> None:
+    """The ten seconds are long over then: nothing but the process was waited for."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            one = await stage.kubelet.run(pod("vm", {GPU: 1}))
+            stage.host.openers = (Opener(1, 4711, "qemu"),)
+            await stage.until_state(FIRST, "in-use")
+            one.phase = "Succeeded"
+            await stage.until_reason(FIRST, "group-in-use")
+            stage.host.end(4711)
+            # No time goes by.
+            await stage.kubelet.until(lambda: stage.plugin.states()[FIRST] == ("free", None, None))
+
+    asyncio.run(run())
+
+
 def test_a_stranger_has_the_group_as_long_as_its_process_has_it_open(place: Path) -> None:
     """Seen in a look at the host; that it is gone is seen sooner than at the next look."""
 
@@ -251,9 +293,10 @@ def test_a_stranger_has_the_group_as_long_as_its_process_has_it_open(place: Path
             await stage.until_counts(GPU, 1, 0)
             await stage.until_counts(AUDIO, 1, 0)
             assert stage.plugin.table()[FIRST].note == "pid 4711 (qemu)"
-            stage.host.openers = ()
+            stage.host.end(4711)
+            # No time goes by: its end is heard of.
+            await stage.kubelet.until(lambda: stage.kubelet.books.counts(GPU) == (1, 1))
             await stage.until_free()
-            await stage.until_counts(GPU, 1, 1)
 
     asyncio.run(run())
 

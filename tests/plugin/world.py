@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tests.plugin.factory import config, given, machine, seeing
 from vfioctl.plugin.claims import HOLD_OFF, SETTLE, Owner, next_question
 from vfioctl.plugin.decisions import Decisions, View
+from vfioctl.plugin.farewells import follow_up
 from vfioctl.plugin.keeper import Keeper
 from vfioctl.plugin.ownership import State
 from vfioctl.plugin.settings import SharedGroup
@@ -74,6 +75,8 @@ class World:
         self.held: list[Held] = []
         self.open: dict[int, tuple[str | None, int]] = {}
         """Who has a group open: a pod's process, or a stranger's, and its pid."""
+        self.ended: float | None = None
+        """When a process that had a group open ended."""
         self.amnesia = 0.0
         """Until when the kubelet does not know its pods."""
         self.names = (f"p{number}" for number in itertools.count())
@@ -220,12 +223,17 @@ class World:
         """Let time pass; the plugin asks every few seconds while there is reason to."""
         end = self.now + seconds
         while self.now < end:
-            question = next_question(self.plugin.keeper.ledger, self.last_poll)
+            question = self._next_question()
             moments = [when for when in (question, self.plugin.again) if when is not None]
             self.now = max(self.now, min([end, *moments]))
             if question is not None and self.now >= question:
                 self.poll()
             self.publish()
+
+    def _next_question(self) -> float | None:
+        ledger = self.plugin.keeper.ledger
+        reasons = (next_question(ledger, self.last_poll), follow_up(ledger, self.ended, self.last_poll))
+        return min((when for when in reasons if when is not None), default=None)
 
     # What happens to pods and devices
 
@@ -234,11 +242,16 @@ class World:
         if group not in self.open:
             self.open[group] = pod, next(self.pids)
 
+    def close_group(self, group: int) -> None:
+        """End the process that has a group open."""
+        del self.open[group]
+        self.ended = self.now
+
     def end(self, pod: str, *, leaking: bool) -> None:
         """End a pod; a process of it may outlive it."""
         self.pods[pod] = False
-        if not leaking:
-            self.open = {group: who for group, who in self.open.items() if who[0] != pod}
+        for group in [group for group, who in self.open.items() if who[0] == pod and not leaking]:
+            self.close_group(group)
 
     def living(self) -> list[str]:
         """Return the pods that run."""

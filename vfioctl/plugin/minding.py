@@ -13,6 +13,7 @@ from vfioctl.errors import VfioctlError
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.backoff import Backoff
 from vfioctl.plugin.claims import next_question
+from vfioctl.plugin.farewells import Farewells, follow_up, until_ended
 from vfioctl.plugin.kubelet import KubeletError, identity, list_pods, pod_changes
 from vfioctl.typed import TYPE_CHECKING
 
@@ -68,10 +69,11 @@ class Minder:
         clean: Callable[[Claim], Awaitable[None]],
         rhythm: Rhythm | None = None,
         until: Callable[[float], Awaitable[None]] | None = None,
+        ended: Callable[[int], Awaitable[None]] = until_ended,
     ) -> None:
         """Mind this ledger; ``look`` finds open nodes, ``clean`` does what is to be done on a release.
 
-        ``until`` waits for a time on the keeper's clock.
+        ``until`` waits for a time on the keeper's clock, ``ended`` for the end of a process.
         """
         self.keeper = keeper
         self.questions = 0
@@ -84,7 +86,10 @@ class Minder:
         self._until = until or self._sleep_until
         self._asked = _NEVER
         self._kubelet: Identity | None = None
-        self._poked = asyncio.Event()
+        self._poked, self._woken = asyncio.Event(), asyncio.Event()
+        self._farewells = Farewells(self._farewell, ended)
+        self._ended: float | None = None
+        """When a process that had a group open was heard to have ended."""
         self._releasing: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -94,6 +99,7 @@ class Minder:
         try:
             await asyncio.gather(*tasks)
         finally:
+            self._farewells.close()
             for task in (*tasks, *self._releasing):
                 task.cancel()
             await asyncio.wait([*tasks, *self._releasing])
@@ -102,6 +108,7 @@ class Minder:
         """Publish after every change of the ledger, and when time changes what follows from it."""
         while True:
             ledger = self.keeper.ledger
+            self._farewells.watch(ledger.openers)
             again = self._plugin.arbitrate()
             await self._wait(ledger, again)
             await asyncio.sleep(self._rhythm.gather)
@@ -122,18 +129,28 @@ class Minder:
                 task.cancel()
 
     async def _ask(self) -> None:
-        """Ask as often as there is reason to, and at once when a pod changed."""
+        """Ask as often as there is reason to, and at once when a pod changed or a process ended."""
         while True:
-            due = next_question(self.keeper.ledger, self._asked)
+            due = self._due()
             if due is None or due > self.keeper.clock():
-                await self._wait(self.keeper.ledger, due, self._poked.wait())
+                await self._wait(self.keeper.ledger, due, self._poked.wait(), self._woken.wait())
                 await asyncio.sleep(self._rhythm.gather)
+                self._woken.clear()
                 if self._poked.is_set():
                     self._poked.clear()
                     self._asked = _NEVER if self.keeper.ledger.claims else self._asked
                 continue
             await self.question()
             await asyncio.sleep(self._rhythm.least)
+
+    def _due(self) -> float | None:
+        ledger = self.keeper.ledger
+        reasons = (next_question(ledger, self._asked), follow_up(ledger, self._ended, self._asked))
+        return min((when for when in reasons if when is not None), default=None)
+
+    def _farewell(self) -> None:
+        self._ended = self.keeper.clock()
+        self._woken.set()
 
     async def question(self) -> None:
         """Ask the kubelet, look for open nodes, and begin the releases that follow."""
