@@ -32,6 +32,17 @@ STATUS: dict[str, Any] = {
     "kubelet": {"folder": "/var/lib/kubelet", "registration": "kubelet", "present": True},
     "listen": "127.0.0.1:9464",
     "host": {"looks": 7, "seconds_since_look": 2, "error": "looking at the host takes more than 30 s"},
+    "ownership": {
+        "troubles": [
+            {
+                "source": "pods",
+                "error": "connection refused (UNAVAILABLE)",
+                "seconds": 75,
+                "text": "what pods have is not known, and nothing is released, for 75 s now:"
+                " connection refused (UNAVAILABLE)",
+            }
+        ]
+    },
     "cordoned": ["0000:17:01.1"],
     "resources": [
         {

@@ -24,6 +24,7 @@ from vfioctl.plugin.surveying import Survey
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from vfioctl.errors import VfioctlError
     from vfioctl.model.device import PciDevice
     from vfioctl.plugin.hands import Hands
     from vfioctl.plugin.ownership import Row
@@ -62,6 +63,7 @@ class Host:
         """Have these devices."""
         self.view = View(machine(*devices), seeing())
         self.openers: tuple[Opener, ...] = ()
+        self.look_error: VfioctlError | None = None
         self._ended: set[int] = set()
         self._bell = Bell()
 
@@ -82,6 +84,8 @@ class Host:
 
     async def look(self) -> tuple[Opener, ...]:
         """Look for open nodes."""
+        if self.look_error is not None:
+            raise self.look_error
         return self.openers
 
     def has(self, *devices: PciDevice) -> None:

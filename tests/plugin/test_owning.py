@@ -12,9 +12,11 @@ import pytest
 from tests.plugin.factory import card, given
 from tests.plugin.kubelet.pods import pod
 from tests.plugin.owning import TICK, Stage, owning, tables
+from vfioctl.errors import VfioctlError
 from vfioctl.plugin.api import pods_pb2, pods_pb2_grpc
-from vfioctl.plugin.claims import GRACE
+from vfioctl.plugin.claims import GRACE, POLL
 from vfioctl.plugin.farewells import EAGER
+from vfioctl.plugin.troubles import Source
 from vfioctl.sysfs.openers import Opener
 
 if TYPE_CHECKING:
@@ -443,11 +445,35 @@ def test_while_the_kubelet_does_not_say_nothing_is_released(place: Path) -> None
             await stage.kubelet.stop()
             asked = stage.plugin.minder.questions
             await stage.until(lambda: stage.plugin.minder.questions > asked + 5)
-            assert stage.plugin.minder.error is not None
+            (trouble,) = stage.plugin.minder.troubles.now()
+            assert trouble.source == Source.PODS
+            assert trouble.seconds > 5 * POLL - 1
             assert stage.plugin.states()[FIRST][0] == "allocated"
             one.phase = "Succeeded"
             await stage.kubelet.start()
             await stage.until_free()
-            assert stage.plugin.minder.error is None
+            assert stage.plugin.minder.troubles.now() == ()
+
+    asyncio.run(run())
+
+
+def test_while_open_nodes_cannot_be_looked_for_it_is_said(place: Path) -> None:
+    """The kubelet answers meanwhile, so that it is known what pods have; nothing is released unseen."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            one = await stage.kubelet.run(pod("vm", {GPU: 1}))
+            await stage.until_state(FIRST, "allocated")
+            stage.host.look_error = VfioctlError("/proc is not to be read", hint="")
+            one.phase = "Succeeded"
+            await stage.until(stage.plugin.minder.troubles.now)
+            (trouble,) = stage.plugin.minder.troubles.now()
+            assert (trouble.source, trouble.error) == (Source.OPEN_NODES, "/proc is not to be read")
+            asked = stage.plugin.minder.questions
+            await stage.until(lambda: stage.plugin.minder.questions > asked + 5)
+            assert stage.plugin.states()[FIRST][0] == "draining"
+            stage.host.look_error = None
+            await stage.until_free()
+            assert stage.plugin.minder.troubles.now() == ()
 
     asyncio.run(run())

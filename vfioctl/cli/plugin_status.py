@@ -54,6 +54,7 @@ def watch_status(session: Session, interval: float, count: int | None) -> None:
     for told in _asked_again(session, interval, count):
         # What only says how time goes by is no change.
         now = {key: told[key] for key in ("summary", "config", "cordoned", "resources")}
+        now["silent"] = [one["source"] for one in told.get("ownership", {}).get("troubles", ())]
         if now != before:
             before = now
             if session.form == "json":
@@ -144,6 +145,9 @@ def _troubles(told: Result) -> Iterator[str]:
         yield visible(f"the configuration was not taken over: {told['config']['error']}")
     if told["host"]["error"]:
         yield visible(f"the host could not be looked at: {told['host']['error']}")
+    # A plugin from before an upgrade does not tell.
+    for trouble in told.get("ownership", {}).get("troubles", ()):
+        yield visible(trouble["text"])
 
 
 def cordon_lines(told: Result) -> Iterator[Line]:

@@ -54,6 +54,7 @@ class _Facts(Collector):
         yield InfoMetricFamily(f"{PREFIX}build", "What runs", value={"version": __version__})
         yield from _of_items(self._standing)
         yield from _of_process(self._standing)
+        yield from _of_owners(self._standing)
         yield from _of_counts(self._counts)
 
 
@@ -94,6 +95,20 @@ def _of_process(standing: Standing) -> Iterator[Metric]:
             "When the host was last seen",
             value=time.time() - standing.since_look,
         )
+
+
+def _of_owners(standing: Standing) -> Iterator[Metric]:
+    known = GaugeMetricFamily(
+        f"{PREFIX}ownership_known", "Whether what is asked for who owns what answers", labels=["source"]
+    )
+    failures = CounterMetricFamily(
+        f"{PREFIX}ownership_failures", "Questions for who owns what that failed", labels=["source"]
+    )
+    silent = {one.source.value for one in standing.troubles}
+    for source, count in standing.failures:
+        known.add_metric([source], source not in silent)
+        failures.add_metric([source], count)
+    yield from (known, failures)
 
 
 def _of_counts(counts: Counts) -> Iterator[Metric]:

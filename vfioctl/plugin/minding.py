@@ -15,6 +15,7 @@ from vfioctl.plugin.backoff import Backoff
 from vfioctl.plugin.claims import next_question
 from vfioctl.plugin.farewells import Farewells, follow_up, until_ended
 from vfioctl.plugin.kubelet import KubeletError, identity, list_pods, pod_changes
+from vfioctl.plugin.troubles import Source, Troubles
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ class Minder:
         """
         self.keeper = keeper
         self.questions = 0
-        self.error: str | None = None
-        """Why the kubelet does not say what pods have; None once it has."""
+        self.troubles = Troubles(keeper.clock)
+        """Why it is not known what pods have, or who has nodes open."""
         self._plugin = plugin
         self._look = look
         self._clean = clean
@@ -167,7 +168,9 @@ class Minder:
         try:
             self.keeper.opened(await self._look(), asked)
         except VfioctlError as error:
-            log.warning("open nodes are not known: %s", error.message)
+            self.troubles.failed(Source.OPEN_NODES, error.message)
+        else:
+            self.troubles.succeeded(Source.OPEN_NODES)
 
     async def _see_pods(self) -> None:
         folder = self._plugin.kubelet_dir
@@ -179,15 +182,10 @@ class Minder:
         try:
             listed = await list_pods(folder)
         except KubeletError as error:
-            self._say(str(error))
+            self.troubles.failed(Source.PODS, str(error))
             return
-        self._say(None)
+        self.troubles.succeeded(Source.PODS)
         self.keeper.observe(listed, asked)
-
-    def _say(self, error: str | None) -> None:
-        if error is not None and self.error is None:
-            log.warning("what pods have is not known, and nothing is released: %s", error)
-        self.error = error
 
     def _begin_release(self, claim: Claim) -> None:
         task = asyncio.create_task(self._release(self.keeper.change(claim, cleaning=True)))

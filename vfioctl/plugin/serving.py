@@ -129,6 +129,7 @@ async def _serve(
     keeper, nodes = decisions.keeper, OpenNodes()
     keeper.counts = supervisor.counts
     minder = Minder(keeper, supervisor, nodes.look, Release(keeper, lambda: rules().config, manner.hands))
+    supervisor.troubles = minder.troubles
     steering = Steering(supervisor, cordons, [part(lambda: rules().book())])
     async with attended(
         metrics_and_health=keep_listening(supervisor),

@@ -11,6 +11,7 @@ from vfioctl.typed import TYPE_CHECKING
 if TYPE_CHECKING:
     from vfioctl.plugin.registration import State
     from vfioctl.plugin.supervisor import Supervisor
+    from vfioctl.plugin.troubles import Trouble
     from vfioctl.plugin.values import Offer
 
 
@@ -39,6 +40,10 @@ class Standing(NamedTuple):
     """Seconds after which a look is overdue."""
     look_error: str | None
     reload_error: str | None
+    troubles: tuple[Trouble, ...] = ()
+    """What is not known of who owns what."""
+    failures: tuple[tuple[str, int], ...] = ()
+    """How many questions for that failed since the start, by what was asked."""
 
     @property
     def dead(self) -> str | None:
@@ -86,6 +91,7 @@ class Standing(NamedTuple):
         trouble = [text for text in (self.unready, self.stale) if text]
         if self.reload_error:
             trouble.append(f"the configuration was not taken over: {self.reload_error}")
+        trouble += [str(one) for one in self.troubles if one.lasting]
         return "; ".join([told, *trouble])
 
 
@@ -107,4 +113,6 @@ def standing(plugin: Supervisor) -> Standing:
         late=late,
         look_error=plugin.look_error,
         reload_error=plugin.reload_error,
+        troubles=plugin.troubles.now(),
+        failures=tuple(sorted(plugin.troubles.failures.items())),
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vfioctl.plugin.protocol import Result
     from vfioctl.plugin.standing import Served
     from vfioctl.plugin.supervisor import Supervisor
+    from vfioctl.plugin.troubles import Trouble
     from vfioctl.plugin.values import Item
 
 Part: TypeAlias = "Callable[[Item], Mapping[str, object]]"
@@ -55,6 +56,7 @@ def facts(plugin: Supervisor, parts: Sequence[Part] = ()) -> Facts:
             "seconds_since_look": int(stood.since_look) if stood.looked else None,
             "error": stood.look_error,
         },
+        "ownership": {"troubles": [_trouble(one) for one in stood.troubles]},
         "cordoned": sorted(rules.cordoned),
     }
     items = (item for one in stood.served for item in one.offer.items)
@@ -82,6 +84,10 @@ def status(found: Facts) -> Result:
             for one in found.served
         ],
     }
+
+
+def _trouble(one: Trouble) -> Result:
+    return {"source": one.source.value, "error": one.error, "seconds": int(one.seconds), "text": str(one)}
 
 
 def _item(item: Item, found: Facts) -> Result:

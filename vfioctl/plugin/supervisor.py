@@ -22,6 +22,7 @@ from vfioctl.plugin.news import News, place_of, places_between
 from vfioctl.plugin.registration import PLUGINS, REGISTRY, Pace, Registration
 from vfioctl.plugin.service import Service
 from vfioctl.plugin.sockets import remove_stale, socket_name
+from vfioctl.plugin.troubles import Troubles
 from vfioctl.plugin.values import Offer
 from vfioctl.plugin.watching import PERIOD, FolderWatch
 from vfioctl.typed import TYPE_CHECKING
@@ -142,6 +143,8 @@ class Supervisor:
         """
         self.rules = rules
         self.counts = counts or Counts()
+        self.troubles = Troubles()
+        """What whoever minds the ledger does not learn."""
         self.kept: dict[str, Kept] = {}
         self.changed = Bell()
         """Rung when something was published, registered or reloaded."""
