@@ -10,16 +10,22 @@ import sys
 import pytest
 
 from tests.plugin.test_arbiter import CARD, NOW, OTHER, SECOND, VM, ledger, listed
-from vfioctl.plugin.claims import GRACE, Ledger
-from vfioctl.plugin.farewells import EAGER, Farewells, follow_up, until_ended
+from vfioctl.plugin.claims import GRACE, POLL, Ledger, opened
+from vfioctl.plugin.farewells import EAGER, UNSEEN, Farewells, follow_up, looks, until_ended
 from vfioctl.plugin.succession import reserve
+from vfioctl.plugin.values import Item
 from vfioctl.sysfs.openers import Opener
 
-HAD = listed(reserve(ledger(), [CARD], NOW - 60), {CARD: VM}, NOW - 55)
-"""Its pod is listed."""
+ITEM = Item("1-2", "v.io/dongle", (), (), None, None)
+USED = (Opener(1, 7, "qemu"), Opener(2, 8, "qemu"))
+UNUSED = listed(reserve(ledger(), [CARD], NOW - 60), {CARD: VM}, NOW - 55)
+"""Its pod is listed, and no process was seen."""
+HAD = opened(UNUSED, USED, NOW - 3)
 GONE = listed(HAD, {}, NOW)
 BESIDE = listed(reserve(HAD, [SECOND], NOW - 50), {SECOND: OTHER}, NOW)
 """One is not listed any more, another is."""
+DONGLE = listed(reserve(ledger(), [ITEM], NOW - 60), {ITEM: VM}, NOW - 55)
+"""Something that no VFIO node is of."""
 
 
 @pytest.mark.parametrize(
@@ -33,13 +39,43 @@ BESIDE = listed(reserve(HAD, [SECOND], NOW - 50), {SECOND: OTHER}, NOW)
         (GONE, NOW, None),
         (BESIDE, NOW, NOW + EAGER),
         (ledger(), NOW - 3, None),
-        (ledger()._replace(openers=(Opener(1, 7, "qemu"),)), NOW - 3, NOW),
+        (ledger()._replace(openers=USED), NOW - 3, NOW),
+        (DONGLE, NOW + GRACE, None),
     ],
 )
 def test_when_to_ask_because_a_process_ended(found: Ledger, asked: float, when: float | None) -> None:
     """At once, and each second until ten have passed or nothing is waited for but the time."""
     assert follow_up(found, NOW, asked) == when
-    assert follow_up(found, None, asked) is None
+    if found is not BESIDE:
+        assert follow_up(found, None, asked) is None
+
+
+def test_a_pod_whose_process_was_not_seen_is_asked_for_more_often() -> None:
+    """Nothing else will tell of its end; what has no VFIO node is asked for at leisure."""
+    assert follow_up(UNUSED, None, NOW) == NOW + UNSEEN
+    assert follow_up(HAD, None, NOW) is None
+    assert follow_up(DONGLE, None, NOW) is None
+    assert follow_up(listed(UNUSED, {}, NOW), None, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "ended", "now", "wanted"),
+    [
+        (ledger(), None, NOW, False),
+        (UNUSED, None, NOW, True),
+        (HAD, None, NOW - 2, False),
+        (HAD, NOW - 4, NOW - 2, False),
+        (HAD, NOW - 3, NOW - 2, True),
+        (HAD, None, NOW - 3 + POLL, True),
+        (GONE, None, NOW, True),
+        (reserve(HAD, [SECOND], NOW - 2), None, NOW - 2, True),
+        (ledger()._replace(openers=USED, scanned=NOW - 3), None, NOW, False),
+        (ledger()._replace(openers=USED, scanned=NOW - 3), None, NOW + 2, True),
+    ],
+)
+def test_when_open_nodes_are_looked_for(found: Ledger, ended: float | None, now: float, wanted: bool) -> None:
+    """Every few seconds, and whenever it matters at that moment."""
+    assert looks(found, ended, now) == wanted
 
 
 def sleeping() -> subprocess.Popen[bytes]:

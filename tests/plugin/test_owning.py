@@ -14,8 +14,8 @@ from tests.plugin.kubelet.pods import pod
 from tests.plugin.owning import TICK, Stage, owning, tables
 from vfioctl.errors import VfioctlError
 from vfioctl.plugin.api import pods_pb2, pods_pb2_grpc
-from vfioctl.plugin.claims import GRACE, POLL
-from vfioctl.plugin.farewells import EAGER
+from vfioctl.plugin.claims import GRACE
+from vfioctl.plugin.farewells import EAGER, UNSEEN
 from vfioctl.plugin.troubles import Source
 from vfioctl.sysfs.openers import Opener
 
@@ -148,6 +148,7 @@ def test_exclusive_has_no_window(place: Path) -> None:
             both = await stage.kubelet.run(pod("vm", {GPU: 1, AUDIO: 1}))
             assert both.phase == "Failed"
             await stage.until_free()
+            await stage.until_counts(GPU, 1, 1)
             one = await stage.kubelet.run(pod("alone", {GPU: 1}))
             assert one.active, one.message
             await stage.until_counts(AUDIO, 1, 0)
@@ -263,6 +264,21 @@ def test_when_a_process_ends_its_pods_end_is_soon_known(place: Path, late: float
             await stage.until_free()
             assert noticed - gone < EAGER + 3 * TICK
             assert GRACE <= stage.time.now - gone < GRACE + EAGER + 5 * TICK
+
+    asyncio.run(run())
+
+
+def test_a_pod_without_a_process_is_released_as_soon_as_one_that_had_one(place: Path) -> None:
+    """Whose process was never seen, or cannot be: two seconds, and ten."""
+
+    async def run() -> None:
+        async with owning(place, two_resources(place), *card(1, 1)) as stage:
+            one = await stage.kubelet.run(pod("vm", {GPU: 1}))
+            await stage.until_state(FIRST, "allocated")
+            one.phase = "Succeeded"
+            gone = stage.time.now
+            await stage.until_free()
+            assert GRACE <= stage.time.now - gone < GRACE + UNSEEN + 5 * TICK
 
     asyncio.run(run())
 
@@ -447,7 +463,7 @@ def test_while_the_kubelet_does_not_say_nothing_is_released(place: Path) -> None
             await stage.until(lambda: stage.plugin.minder.questions > asked + 5)
             (trouble,) = stage.plugin.minder.troubles.now()
             assert trouble.source == Source.PODS
-            assert trouble.seconds > 5 * POLL - 1
+            assert trouble.seconds > 5 * UNSEEN - 1
             assert stage.plugin.states()[FIRST][0] == "allocated"
             one.phase = "Succeeded"
             await stage.kubelet.start()

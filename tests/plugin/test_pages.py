@@ -176,4 +176,4 @@ def test_the_alerts_of_the_operators_page_ask_for_metrics_that_are_there(place: 
             assert asked <= {name.partition(" ")[0] for name in await metrics(stage)}
 
     asyncio.run(run())
-    assert len(asked) == 5
+    assert len(asked) == 6

@@ -3,7 +3,8 @@
 The end of its process is the first that can be known of the end of a pod: the kernel says it through a pidfd,
 whichever mount namespace the process had its node in, while an inotify watch on the host's node hears nothing
 of another inode of the same device, and the kubelet says nothing by itself. It is no release: that stays ten
-seconds of absence from the kubelet's list, which begin when the kubelet is asked. So it is asked sooner.
+seconds of absence from the kubelet's list, which begin when the kubelet is asked. So it is asked sooner then,
+and sooner all the time while a pod's process was not seen.
 """
 
 from __future__ import annotations
@@ -11,21 +12,30 @@ from __future__ import annotations
 import asyncio
 import os
 
-from vfioctl.plugin.claims import GRACE
+from vfioctl.plugin.claims import GRACE, POLL
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from vfioctl.plugin.claims import Ledger
+    from vfioctl.plugin.claims import Claim, Ledger
     from vfioctl.sysfs.openers import Opener
 
 EAGER = 1.0
 """Seconds between two questions in the ten after such a process ended: its pod may soon follow it."""
+UNSEEN = 2.0
+"""Seconds between two questions while a pod has a group that nobody is seen to have open."""
 
 
 def follow_up(ledger: Ledger, ended: float | None, asked: float) -> float | None:
-    """Return when to ask because a process ended; None where that is no reason, or not any more."""
+    """Return when to ask sooner than every few seconds; None where there is no reason to, or not any more."""
+    when = _after_farewell(ledger, ended, asked)
+    if when is not None or not any(_unseen(ledger, claim) for claim in ledger.claims):
+        return when
+    return asked + UNSEEN
+
+
+def _after_farewell(ledger: Ledger, ended: float | None, asked: float) -> float | None:
     if ended is None or not (ledger.claims or ledger.openers):
         return None
     if asked < ended:
@@ -34,6 +44,25 @@ def follow_up(ledger: Ledger, ended: float | None, asked: float) -> float | None
     if all(claim.absent is not None for claim in ledger.claims):
         return None
     return asked + EAGER if asked + EAGER <= ended + GRACE else None
+
+
+def _unseen(ledger: Ledger, claim: Claim) -> bool:
+    """Tell whether a pod has something of which no process was seen."""
+    listed = claim.owner is not None and claim.absent is None
+    return listed and bool(claim.groups) and not ledger.openers_of(claim.groups)
+
+
+def looks(ledger: Ledger, ended: float | None, now: float) -> bool:
+    """Tell whether open nodes are to be looked for with a question: all files of all processes are a lot."""
+    if not ledger.claims and not ledger.openers:
+        return False
+    # A look begins a little after its question, so that the next may come a little early.
+    if ledger.scanned is None or now >= ledger.scanned + POLL - EAGER:
+        return True
+    if ended is not None and ended >= ledger.scanned:
+        return True
+    # A release wants a look of that moment; a reservation wants to know its process.
+    return any(claim.absent is not None or claim.owner is None for claim in ledger.claims)
 
 
 async def until_ended(pid: int) -> None:

@@ -13,7 +13,7 @@ from vfioctl.errors import VfioctlError
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.backoff import Backoff
 from vfioctl.plugin.claims import next_question
-from vfioctl.plugin.farewells import Farewells, follow_up, until_ended
+from vfioctl.plugin.farewells import Farewells, follow_up, looks, until_ended
 from vfioctl.plugin.kubelet import KubeletError, identity, list_pods, pod_changes
 from vfioctl.plugin.troubles import Source, Troubles
 from vfioctl.typed import TYPE_CHECKING
@@ -158,7 +158,7 @@ class Minder:
         self._asked = self.keeper.clock()
         self.questions += 1
         await self._see_pods()
-        if self.keeper.ledger.claims or self.keeper.ledger.openers:
+        if looks(self.keeper.ledger, self._ended, self._asked):
             await self._see_openers()
         for claim in self.keeper.due():
             self._begin_release(claim)
