@@ -10,6 +10,7 @@ and sooner all the time while a pod's process was not seen.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 
 from vfioctl.plugin.claims import GRACE, POLL
@@ -70,11 +71,11 @@ async def until_ended(pid: int) -> None:
     loop = asyncio.get_running_loop()
     try:
         descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    except OSError:
-        # No descriptor left, or not allowed: the next look at open nodes tells.
-        await loop.create_future()
+    except OSError as error:
+        # Of a process that is being taken leave of the kernel says that the number is invalid.
+        if error.errno not in {errno.ESRCH, errno.EINVAL}:
+            # No descriptor left, or not allowed: the next look at open nodes tells.
+            await loop.create_future()
         return
     ended = asyncio.Event()
     try:
