@@ -10,6 +10,7 @@ import pytest
 
 from tests.model.factory import at
 from vfioctl.cli.plugin_hands import hands, survey
+from vfioctl.plugin.hands import Wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +25,20 @@ def test_a_survey_says_what_bind_would(address: str, host_root: Callable[[str], 
     document = json.loads(ask("bind", "-n", "--json", address, host="sample").out)
     refused = [one["message"] for one in document["findings"] if one["severity"] == "refuse"]
 
-    (answer,) = survey(((at(address),),), host_root("sample"))
+    (answer,) = survey((Wish((at(address),)),), host_root("sample"))
 
     assert answer == (refused[0] if refused else None)
+
+
+def test_a_bridge_is_released_where_the_wish_says_so(host_root: Callable[[str], HostRoot]) -> None:
+    """With the key release_shpchp a bind is not refused for the bridge's driver any more."""
+    cards = (at("0000:07:04.0"),)
+
+    kept, released = survey((Wish(cards), Wish(cards, release_shpchp=True)), host_root("sample"))
+
+    assert kept is not None
+    assert "shpchp" in kept
+    assert released is None or "shpchp" not in released
 
 
 def test_hands_can_be_called_elsewhere() -> None:

@@ -12,6 +12,7 @@ from vfioctl.plugin.hands import Hands, Outcome
 
 if TYPE_CHECKING:
     from vfioctl.model.address import PciAddress
+    from vfioctl.plugin.hands import Wish
 
 Addresses = tuple["PciAddress", ...]
 
@@ -43,19 +44,19 @@ def _do(folder: str, what: str, addresses: Addresses) -> Outcome:
     return Outcome(done=True, moved=addresses)
 
 
-def survey(folder: str, asked: tuple[Addresses, ...]) -> tuple[str | None, ...]:
+def survey(folder: str, asked: tuple[Wish, ...]) -> tuple[str | None, ...]:
     """Say that everything can be spared but what the file names."""
     spared = Path(folder) / "needed"
     needed = spared.read_text().split() if spared.exists() else []
     return tuple(
-        next((f"{one} has the root disk" for one in map(str, addresses) if one in needed), None)
-        for addresses in asked
+        next((f"{one} has the root disk" for one in map(str, wish.addresses) if one in needed), None)
+        for wish in asked
     )
 
 
-def bind(folder: str, addresses: Addresses) -> Outcome:
+def bind(folder: str, wish: Wish) -> Outcome:
     """Write it down."""
-    return _do(folder, "bind", addresses)
+    return _do(folder, "bind, bridges too" if wish.release_shpchp else "bind", wish.addresses)
 
 
 def give_back(folder: str, addresses: Addresses) -> Outcome:

@@ -276,6 +276,21 @@ def refusal(path: str) -> UsageError | None:
             "resource[0].backend: with bind",
             "another bind",
         ),
+        (
+            "select = ['class:gpu']\nrelease_shpchp = true",
+            'resource[0].release_shpchp: with bind = "assume"',
+            "--release-shpchp",
+        ),
+        (
+            "select = ['class:gpu']\nbind = 'at-start'\nrelease_shpchp = 1",
+            "resource[0].release_shpchp: 1 is neither true nor false",
+            "without quotes",
+        ),
+        (
+            "kind = 'node'\npaths = ['/dev/kvm']\nrelease_shpchp = true",
+            "release_shpchp: not for kind",
+            "one of",
+        ),
     ],
 )
 def test_what_a_resource_is_refused_for(line: str, message: str, hint: str) -> None:

@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.model.factory import make_device
+from tests.model.factory import MODERN, OLD, make_device, make_port
 from tests.plugin.factory import card, config, given, machine, seeing
 from vfioctl.plugin.config import default_config, parse
 from vfioctl.plugin.lint import lint
 from vfioctl.plugin.resources import offers
 
 if TYPE_CHECKING:
+    from vfioctl.model.kernel import KernelRelease
     from vfioctl.plugin.remark import Remark
 
 HOST = machine(
@@ -126,3 +127,38 @@ def test_what_is_refused_can_be_no_race() -> None:
     host = machine(*card(1, 1))
     refused = config('select = ["10de:2204", "10de:1aef"]\nshared_group = "refuse"')
     assert not [one for one in lint(host, refused, seeing()) if one.check.startswith("group-")]
+
+
+@pytest.mark.parametrize(
+    ("driver", "kernel", "table", "remarked"),
+    [
+        ("shpchp", MODERN, 'bind = "on-demand"', True),
+        ("shpchp", MODERN, 'bind = "at-start"', True),
+        ("shpchp", MODERN, 'bind = "on-demand"\nrelease_shpchp = false', True),
+        ("shpchp", MODERN, 'bind = "on-demand"\nrelease_shpchp = true', False),
+        ("shpchp", MODERN, "", False),
+        ("shpchp", OLD, 'bind = "on-demand"', False),
+        ("pcieport", MODERN, 'bind = "on-demand"', False),
+        (None, MODERN, 'bind = "on-demand"', False),
+    ],
+)
+def test_a_bridge_that_keeps_a_group_from_vfio_is_remarked_on(
+    driver: str | None,
+    kernel: KernelRelease,
+    table: str,
+    remarked: bool,
+) -> None:
+    """Only where a bind could release it, is not told to, and the kernel minds (K18, K19)."""
+    host = machine(
+        make_port("0000:00:02.0", driver=driver, iommu_group=9),
+        make_device("0000:09:01.0", driver="e1000", iommu_group=9),
+        kernel=kernel,
+    )
+
+    found = lint(host, config(f'select = ["09:01.0"]\n{table}'), seeing())
+
+    bridges = [one for one in found if one.check == "shpchp"]
+    assert len(bridges) == remarked
+    if remarked:
+        assert "0000:00:02.0 of IOMMU group 9" in bridges[0].message
+        assert "release_shpchp = true" in bridges[0].hint

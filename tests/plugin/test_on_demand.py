@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.model.factory import make_port
 from tests.plugin.factory import card
 from tests.plugin.helping import did, hands
 from tests.plugin.kubelet.pods import pod
@@ -17,6 +18,7 @@ from tests.plugin.test_owning import AUDIO, FIRST, GPU, SOUND, two_resources
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vfioctl.model.device import PciDevice
     from vfioctl.plugin.values import Denied, Offer
 
 pytestmark = pytest.mark.slow
@@ -160,6 +162,59 @@ def test_what_is_bound_at_the_start_is_bound_once(place: Path) -> None:
                 await stage.until(lambda: stage.plugin.supervisor.looks > looks)  # noqa: B023 - at once
             assert sorted(did(str(place))) == [["bind", FIRST], ["bind", SOUND]]
             stage.see(*GIVEN)
+            await stage.until_counts(GPU, 1, 1)
+
+    asyncio.run(run())
+
+
+BRIDGE = make_port("0000:00:02.0", driver="shpchp", iommu_group=1)
+RELEASED = BRIDGE._replace(driver=None)
+
+
+def test_without_the_key_a_bridge_on_shpchp_keeps_the_group_from_pods(place: Path) -> None:
+    """A bind would be refused: nobody is given what cannot be bound (K19)."""
+
+    async def run() -> None:
+        text = two_resources(place, more=ON_DEMAND)
+        async with owning(place, text, BRIDGE, *WITH_HOST, hands=hands(str(place))) as stage:
+            await stage.until_reason(FIRST, "group-not-viable")
+            await stage.until_counts(GPU, 1, 0)
+
+    asyncio.run(run())
+
+
+def test_with_the_key_a_bridge_is_released_with_the_bind(place: Path) -> None:
+    """Also where the functions were bound by hand, and the bridge was left where it was."""
+
+    async def run() -> None:
+        text = two_resources(place, more=f"{ON_DEMAND}\nrelease_shpchp = true")
+        async with owning(place, text, BRIDGE, *WITH_HOST, hands=hands(str(place))) as stage:
+            await stage.until_counts(GPU, 1, 1)
+            one = await stage.kubelet.run(pod("vm", {GPU: 1}))
+            assert one.active, one.message
+            assert did(str(place)) == [["bind, bridges too", FIRST]]
+            stage.see(BRIDGE, *GIVEN)
+            await stage.until(lambda: stage.plugin.supervisor.looks > 1)
+            assert await stage.kubelet.start_container(one, one.containers[0]) is not None
+            assert did(str(place)) == [["bind, bridges too", FIRST]] * 2
+            stage.see(RELEASED, *GIVEN)
+            await stage.until(lambda: stage.plugin.supervisor.looks > 2)
+            assert await stage.kubelet.start_container(one, one.containers[0]) is not None
+            assert did(str(place)) == [["bind, bridges too", FIRST]] * 2
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("devices", [WITH_HOST, GIVEN])
+def test_at_the_start_a_bridge_is_released_too(place: Path, devices: tuple[PciDevice, ...]) -> None:
+    """Whether the functions are to be bound or are already."""
+
+    async def run() -> None:
+        text = two_resources(place, more='bind = "at-start"\nrelease_shpchp = true')
+        async with owning(place, text, BRIDGE, *devices, hands=hands(str(place)), at_start=True) as stage:
+            await stage.until(lambda: len(did(str(place))) == 2)
+            assert sorted(did(str(place))) == [["bind, bridges too", FIRST], ["bind, bridges too", SOUND]]
+            stage.see(RELEASED, *GIVEN)
             await stage.until_counts(GPU, 1, 1)
 
     asyncio.run(run())

@@ -8,7 +8,7 @@ from vfioctl.model.device import PhysicalFunction
 from vfioctl.model.ids import is_vfio_driver
 from vfioctl.model.together import why_together
 from vfioctl.model.verdict import reasons_against
-from vfioctl.model.viability import assess
+from vfioctl.model.viability import RELEASABLE, assess
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from vfioctl.model.host import Host
     from vfioctl.model.viability import Viability
 
-_SHPCHP = "shpchp"
 _LOSSES = 3
 
 
@@ -119,7 +118,7 @@ def _members(host: Host, group: IommuGroup) -> str:
 
 def _way(device: PciDevice, judged: Viability) -> str | None:
     """Return the command that makes a group viable; None where none does."""
-    lasting = [one for one in judged.blockers_after_bind if one.driver != _SHPCHP]
+    lasting = [one for one in judged.blockers_after_bind if one.driver != RELEASABLE]
     possible = [*judged.bind, *([device.address] if device.on_vfio else [])]
     if lasting or not possible:
         return None

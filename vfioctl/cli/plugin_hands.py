@@ -13,7 +13,7 @@ from vfioctl.model.selector import Selector
 from vfioctl.plan.bind import plan_bind
 from vfioctl.plan.outcome import Result, Status
 from vfioctl.plan.unbind import plan_unbind
-from vfioctl.plugin.hands import Hands, Outcome
+from vfioctl.plugin.hands import Hands, Outcome, Wish
 from vfioctl.sysfs.reader import read_host
 from vfioctl.sysfs.root import HostRoot
 from vfioctl.typed import TYPE_CHECKING
@@ -21,6 +21,7 @@ from vfioctl.typed import TYPE_CHECKING
 if TYPE_CHECKING:
     from vfioctl.cli.changing import Decide
     from vfioctl.model.address import PciAddress
+    from vfioctl.model.device import PciDevice
     from vfioctl.model.host import Host
     from vfioctl.plan.outcome import Report
     from vfioctl.plan.plan import Plan
@@ -31,25 +32,30 @@ def hands() -> Hands:
     return Hands(survey, bind, give_back, reset)
 
 
-def survey(asked: tuple[tuple[PciAddress, ...], ...], root: HostRoot | None = None) -> tuple[str | None, ...]:
+def survey(asked: tuple[Wish, ...], root: HostRoot | None = None) -> tuple[str | None, ...]:
     """Say of each whether a bind would be refused now, and why."""
     seen = root or HostRoot()
     host = read_host(seen)
-    return tuple(_refusal(_planning("bind", one, plan_bind).plan(seen, host)) for one in asked)
+    return tuple(_refusal(_binding(one).plan(seen, host)) for one in asked)
 
 
-def bind(addresses: tuple[PciAddress, ...]) -> Outcome:
+def bind(wish: Wish) -> Outcome:
     """Give functions to VFIO, with the rest of their groups, or change nothing."""
-    return _carry_out(_planning("bind", addresses, plan_bind))
+    return _carry_out(_binding(wish))
 
 
 def give_back(addresses: tuple[PciAddress, ...]) -> Outcome:
     """Give functions, and nothing else, back to where they came from; those that are gone are passed over."""
     there = read_host(HostRoot()).by_address
-    found = tuple(address for address in addresses if address in there and there[address].on_vfio)
+    found = tuple(address for address in addresses if address in there and _is_ours(there[address]))
     if not found:
         return Outcome(done=True)
     return _carry_out(_planning("unbind", found, plan_unbind, device_only=True))
+
+
+def _is_ours(device: PciDevice) -> bool:
+    """Tell whether it is as a bind left it: on VFIO, or a bridge that was released."""
+    return device.on_vfio or (device.is_bridge and device.driver is None)
 
 
 def reset(addresses: tuple[PciAddress, ...]) -> Outcome:
@@ -60,8 +66,17 @@ def reset(addresses: tuple[PciAddress, ...]) -> Outcome:
     return Outcome(done=problem is None, text=problem or "")
 
 
+def _binding(wish: Wish) -> Planning:
+    return _planning("bind", wish.addresses, plan_bind, release_shpchp=wish.release_shpchp)
+
+
 def _planning(
-    command: str, addresses: tuple[PciAddress, ...], decide: Decide, *, device_only: bool = False
+    command: str,
+    addresses: tuple[PciAddress, ...],
+    decide: Decide,
+    *,
+    device_only: bool = False,
+    release_shpchp: bool = False,
 ) -> Planning:
     selectors = tuple(Selector.parse(str(address)) for address in addresses)
     asked = Asked(
@@ -74,6 +89,7 @@ def _planning(
         timeout=20.0,
         lock_timeout=60.0,
         dry_run=False,
+        release_shpchp=release_shpchp,
     )
     return Planning(asked, decide)
 

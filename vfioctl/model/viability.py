@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from vfioctl.model.usage import Usage
     from vfioctl.model.verdict import Reason
 
+RELEASABLE = "shpchp"
+"""The driver of a bridge that can be taken from it, so that its group becomes viable (K19)."""
 _DMA_MANAGED = frozenset({"pcieport", "pci-stub"})
 _DMA_MANAGED_ELSEWHERE = frozenset({"vfio-platform", "vfio-amba", "vfio-fsl-mc", "vfio-cdx"})
 
@@ -167,7 +169,7 @@ def _blocks(device: PciDevice, *, modern: bool) -> bool:
 
 def _why_blocking(device: PciDevice, against: tuple[Reason, ...]) -> str:
     """Say what the driver does, and what nothing but releasing it would change."""
-    if device.is_bridge and device.driver == "shpchp":
+    if device.is_bridge and device.driver == RELEASABLE:
         return "the hotplug driver shpchp on this bridge claims the group's DMA for the host"
     if device.is_bridge:
         return f"{device.driver} on this bridge claims the group's DMA for the host; bridges are never bound"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from vfioctl.model.binding import Binding, Move
 from vfioctl.model.value import NamedTuple
 from vfioctl.model.verdict import reasons_against
-from vfioctl.model.viability import assess
+from vfioctl.model.viability import RELEASABLE, assess
 from vfioctl.plan.checks.host import barriers
 from vfioctl.plan.drivers import TYPE1, can_load, choose, loads
 from vfioctl.plan.findings import Case, gather, ordered
 from vfioctl.plan.foresee import after
 from vfioctl.plan.nodes import owning
 from vfioctl.plan.plan import AUTO, Finding, Plan, Severity, Unit
-from vfioctl.plan.scope import RELEASABLE, groups_of, named, reach, units
+from vfioctl.plan.scope import groups_of, named, reach, units
 from vfioctl.plan.steps import LoadModule
 from vfioctl.plan.transition import transition
 from vfioctl.typed import TYPE_CHECKING

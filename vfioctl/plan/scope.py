@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from vfioctl.model.host import Host
     from vfioctl.plan.plan import Request
 
-RELEASABLE = "shpchp"
-"""The one bridge driver that may be taken off to free a group (K19)."""
-
 EHCI = 0x0C0320
 """The class code of a USB 2 controller."""
 _SLOW_USB = frozenset({0x0C0300, 0x0C0310})

@@ -6,7 +6,9 @@ import asyncio
 import logging
 from functools import partial
 
-from vfioctl.plugin.hands import Outcome, outcome_of
+from vfioctl.model.viability import assess
+from vfioctl.plugin.condition import bridges_on_shpchp
+from vfioctl.plugin.hands import Outcome, Wish, outcome_of
 from vfioctl.plugin.settings import BindMode, Kind
 from vfioctl.plugin.values import Denied
 from vfioctl.typed import TYPE_CHECKING
@@ -14,7 +16,6 @@ from vfioctl.typed import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from vfioctl.model.address import PciAddress
     from vfioctl.model.host import Host
     from vfioctl.plugin.hands import Hands
     from vfioctl.plugin.keeper import Keeper
@@ -35,20 +36,24 @@ class Binding:
         self._keeper = keeper
         self._hands = hands
         self._wait = wait
-        self._under_way: dict[tuple[PciAddress, ...], asyncio.Task[Outcome]] = {}
+        self._under_way: dict[Wish, asyncio.Task[Outcome]] = {}
 
-    async def prepare(self, host: Host, items: Sequence[Item]) -> Denied | None:
+    async def prepare(
+        self, host: Host, items: Sequence[Item], *, release_shpchp: bool = False
+    ) -> Denied | None:
         """Have the functions of these items on a vfio driver, or say in a pod's status why not."""
-        addresses = tuple(sorted({address for item in items for address in item.members}))
-        if all((device := host.by_address.get(one)) and device.on_vfio for one in addresses):
+        wish = Wish(tuple(sorted({address for item in items for address in item.members})), release_shpchp)
+        if all((device := host.by_address.get(one)) and device.on_vfio for one in wish.addresses) and not (
+            release_shpchp and _is_kept(host, items)
+        ):
             return None
         if self._hands is None:
             return Denied("FAILED_PRECONDITION", "this plugin changes no drivers")
-        task = self._under_way.get(addresses)
+        task = self._under_way.get(wish)
         if task is None:
-            task = asyncio.create_task(self._bind(self._hands, addresses, items))
-            self._under_way[addresses] = task
-            task.add_done_callback(lambda _: self._under_way.pop(addresses))
+            task = asyncio.create_task(self._bind(self._hands, wish, items))
+            self._under_way[wish] = task
+            task.add_done_callback(lambda _: self._under_way.pop(wish))
         done, _ = await asyncio.wait({task}, timeout=self._wait)
         what = " ".join(item.id for item in items)
         if not done:
@@ -56,10 +61,10 @@ class Binding:
         outcome = task.result()
         return None if outcome.done else Denied("FAILED_PRECONDITION", f"{what}: {outcome.text}")
 
-    async def _bind(self, hands: Hands, addresses: tuple[PciAddress, ...], items: Iterable[Item]) -> Outcome:
+    async def _bind(self, hands: Hands, wish: Wish, items: Iterable[Item]) -> Outcome:
         keys = {(item.resource, item.id) for item in items}
-        outcome = await outcome_of(partial(hands.bind, addresses))
-        shown = " ".join(map(str, outcome.moved or addresses))
+        outcome = await outcome_of(partial(hands.bind, wish))
+        shown = " ".join(map(str, outcome.moved or wish.addresses))
         if not outcome.done:
             log.error("%s: not bound: %s", shown, outcome.text)
             return outcome
@@ -71,11 +76,18 @@ class Binding:
         return outcome
 
 
-def awaiting(host: Host, config: Config, offers: Iterable[Offer]) -> dict[str, tuple[PciAddress, ...]]:
-    """Return the items of on-demand resources that are with the host, with their functions."""
-    wanted = {one.name for one in config.resources if one.bind is BindMode.ON_DEMAND}
+def _is_kept(host: Host, items: Iterable[Item]) -> bool:
+    """Tell whether a bridge keeps their groups from VFIO, though they are bound already."""
+    groups = (host.by_group.get(number) for item in items for number in item.groups)
+    judged = (assess(host, group) for group in groups if group is not None)
+    return any(bridges_on_shpchp(host, one.blockers) for one in judged)
+
+
+def awaiting(host: Host, config: Config, offers: Iterable[Offer]) -> dict[str, Wish]:
+    """Return the items of on-demand resources that are with the host, with what is to be bound for them."""
+    wanted = {one.name: one for one in config.resources if one.bind is BindMode.ON_DEMAND}
     return {
-        item.id: item.members
+        item.id: Wish(item.members, wanted[offer.resource].release_shpchp)
         for offer in offers
         if offer.resource in wanted
         for item in offer.items
@@ -99,20 +111,23 @@ class AtStart:
     async def consider(self, config: Config, offers: Sequence[Offer]) -> None:
         """Bind what these offers show to be on another driver."""
         wanted = {
-            one.name for one in config.resources if one.bind is BindMode.AT_START and one.kind is Kind.PCI
+            one.name: one.release_shpchp
+            for one in config.resources
+            if one.bind is BindMode.AT_START and one.kind is Kind.PCI
         }
         waiting = {
-            item.id: item.members
+            item.id: Wish(item.members, wanted[offer.resource])
             for offer in offers
             if offer.resource in wanted
             for item in offer.items
             if item.reason == "driver-changed"
+            or (item.reason == "group-not-viable" and wanted[offer.resource])
         }
         self._tried &= waiting.keys()
-        for name, members in waiting.items():
+        for name, wish in waiting.items():
             if name not in self._tried and self._hands is not None:
                 self._tried.add(name)
-                outcome = await outcome_of(partial(self._hands.bind, members))
+                outcome = await outcome_of(partial(self._hands.bind, wish))
                 if outcome.done:
                     log.info("%s: bound", name)
                 else:

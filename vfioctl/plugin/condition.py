@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from vfioctl.model.verdict import reasons_against
-from vfioctl.model.viability import assess
+from vfioctl.model.viability import RELEASABLE, assess
 from vfioctl.plugin.nodes import Lacking, device_nodes
 from vfioctl.plugin.settings import BindMode, Kind
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from vfioctl.model.device import PciDevice
     from vfioctl.model.host import Host
+    from vfioctl.model.viability import Blocker, Viability
     from vfioctl.plugin.lots import Lot
     from vfioctl.plugin.settings import Resource
     from vfioctl.plugin.sight import Sight
@@ -116,9 +117,23 @@ def _unfit_functions(host: Host, lot: Lot) -> Iterator[str]:
     for number in sorted({device.iommu_group for device in lot.functions if device.iommu_group is not None}):
         group = host.by_group.get(number)
         judged = assess(host, group) if group is not None else None
-        viable = judged and (judged.viable_after_bind if awaits else judged.viable)
+        viable = judged and (_viable_then(host, lot, judged) if awaits else judged.viable)
         if not viable:
             yield "group-not-viable"
+
+
+def _viable_then(host: Host, lot: Lot, judged: Viability) -> bool | None:
+    """Tell whether a group will be viable when it is bound for a pod, bridges being released where told."""
+    blockers = judged.blockers_after_bind
+    if blockers and lot.resource.release_shpchp:
+        return len(bridges_on_shpchp(host, blockers)) == len(blockers)
+    return judged.viable_after_bind
+
+
+def bridges_on_shpchp(host: Host, blockers: Iterable[Blocker]) -> tuple[PciDevice, ...]:
+    """Return the bridges among what keeps a group from VFIO that can be released (K19)."""
+    names = {blocker.name for blocker in blockers if blocker.driver == RELEASABLE}
+    return tuple(device for device in host.devices if device.is_bridge and str(device.address) in names)
 
 
 def in_words(host: Host, lot: Lot, sight: Sight, reason: str) -> str:

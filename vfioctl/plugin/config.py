@@ -63,6 +63,7 @@ _BY_KIND: Mapping[Kind, Mapping[str, AnyReader]] = {
         "backend": keys.choice(Backend),
         "env": keys.several(keys.choice(EnvStyle)),
         "bind": keys.choice(BindMode),
+        "release_shpchp": keys.flag,
         "cdi": keys.flag,
         "priority": _PRIORITY,
         **_RELEASE,
@@ -188,6 +189,11 @@ def _resource(place: Place, table: object) -> Resource:
         raise place.below("backend").error(
             'with bind = "on-demand" nobody knows yet what the device\'s own node will be called',
             '"auto" or "legacy", or another bind',
+        )
+    if resource.release_shpchp and resource.bind is BindMode.ASSUME:
+        raise place.below("release_shpchp").error(
+            'with bind = "assume" nothing is bound, and no bridge released',
+            '"at-start" or "on-demand" as bind; by hand: vfioctl bind --release-shpchp',
         )
     if kind is Kind.NODE:
         _check_node_id(place, resource)

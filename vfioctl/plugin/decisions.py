@@ -218,7 +218,9 @@ class Decisions:
         items = [item for item in offer.items if item.id in ids]
         if len(items) < len(ids) or self._binding is None:
             return Denied("FAILED_PRECONDITION", f"{' '.join(ids)} of {offer.resource}: {REASONS['missing']}")
-        return await self._binding.prepare(self._seen().host, items)
+        resource = self.config.resource(offer.resource)
+        release = resource is not None and resource.release_shpchp
+        return await self._binding.prepare(self._seen().host, items, release_shpchp=release)
 
     def prefer(
         self, offer: Offer, available: tuple[str, ...], must_include: tuple[str, ...], size: int

@@ -42,15 +42,23 @@ class Outcome(NamedTuple):
     """The functions whose driver was changed."""
 
 
+class Wish(NamedTuple):
+    """What is to be bound."""
+
+    addresses: Addresses
+    release_shpchp: bool = False
+    """With the bridges of its groups taken from shpchp."""
+
+
 class Hands(NamedTuple):
     """Functions of modules, for they are called elsewhere."""
 
-    survey: Callable[[tuple[Addresses, ...]], tuple[str | None, ...]]
+    survey: Callable[[tuple[Wish, ...]], tuple[str | None, ...]]
     """Say of each whether the host can spare it: why not, or None."""
-    bind: Callable[[Addresses], Outcome]
+    bind: Callable[[Wish], Outcome]
     """Give them to VFIO, with the rest of their groups, or change nothing."""
     give_back: Callable[[Addresses], Outcome]
-    """Give them, and nothing else, back to where they came from."""
+    """Give them, bridges too, and nothing else, back to where they came from."""
     reset: Callable[[Addresses], Outcome]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from vfioctl.model.selector import BlockTerm, DriverTerm, GroupTerm, NetTerm
+from vfioctl.model.viability import assess
+from vfioctl.plugin.condition import bridges_on_shpchp
 from vfioctl.plugin.lots import lots
 from vfioctl.plugin.races import races
 from vfioctl.plugin.remark import Remark, few
@@ -107,6 +109,24 @@ def _meeting(host: Host, resource: Resource, found: Sorted, sight: Sight) -> Ite
             "make a resource of each",
         )
     yield from _topology(resource, offer.items)
+    yield from _bridges(host, resource, offer.items)
+
+
+def _bridges(host: Host, resource: Resource, items: tuple[Item, ...]) -> Iterator[Remark]:
+    """Yield what keeps groups from VFIO since 5.19 that a bind could release (K18, K19)."""
+    if resource.bind is BindMode.ASSUME or resource.release_shpchp:
+        return
+    for number in sorted({group for item in items for group in item.groups}):
+        group = host.by_group.get(number)
+        blockers = assess(host, group).blockers_after_bind if group is not None else ()
+        for bridge in bridges_on_shpchp(host, blockers):
+            yield Remark(
+                "shpchp",
+                resource.name,
+                f"the bridge {bridge.address} of IOMMU group {number} is on shpchp, which keeps it from VFIO:"
+                " a bind is refused",
+                "set release_shpchp = true: its slots lose native hotplug while a pod has the group",
+            )
 
 
 def _topology(resource: Resource, items: tuple[Item, ...]) -> Iterator[Remark]:

@@ -108,6 +108,8 @@ class Resource(NamedTuple):
     backend: Backend = Backend.AUTO
     env: tuple[EnvStyle, ...] = ()
     bind: BindMode = BindMode.ASSUME
+    release_shpchp: bool = False
+    """Whether a bind takes the group's bridges from shpchp, which would keep the group from VFIO (K19)."""
     on_release: tuple[str, ...] = ()
     """Words of `OnRelease` and paths of programs, in their order."""
     release_timeout: float = 60.0

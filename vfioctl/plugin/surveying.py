@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Protocol
 
-    from vfioctl.model.address import PciAddress
     from vfioctl.model.host import Host
     from vfioctl.plugin.decisions import Decisions
-    from vfioctl.plugin.hands import Hands
+    from vfioctl.plugin.hands import Hands, Wish
     from vfioctl.plugin.news import Places
     from vfioctl.sysfs.openers import Opener
 
@@ -73,9 +72,7 @@ class Survey:
             self._seen, self._about = (view, config), about
         return view._replace(refused=self._known)
 
-    async def _refused(
-        self, waiting: dict[str, tuple[PciAddress, ...]]
-    ) -> tuple[tuple[str, str], ...] | None:
+    async def _refused(self, waiting: dict[str, Wish]) -> tuple[tuple[str, str], ...] | None:
         if not waiting:
             return ()
         if self._hands is None:
@@ -88,11 +85,11 @@ class Survey:
         return tuple((item, why) for item, why in zip(waiting, answers, strict=True) if why is not None)
 
 
-def _whose_groups(host: Host, waiting: dict[str, tuple[PciAddress, ...]]) -> Iterator[object]:
+def _whose_groups(host: Host, waiting: dict[str, Wish]) -> Iterator[object]:
     """Yield what an answer depends on: the items, and every function that would be bound with them."""
-    for item, addresses in waiting.items():
-        yield item
-        for address in addresses:
+    for item, wish in waiting.items():
+        yield item, wish
+        for address in wish.addresses:
             device = host.by_address.get(address)
             group = host.group_of(device) if device is not None else None
             yield device if group is None else host.members(group)

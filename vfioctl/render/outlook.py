@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vfioctl.model.value import NamedTuple
 from vfioctl.model.verdict import reasons_against
-from vfioctl.model.viability import Viability, assess
+from vfioctl.model.viability import RELEASABLE, Viability, assess
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from vfioctl.model.group import IommuGroup
     from vfioctl.model.host import Host
     from vfioctl.model.viability import Blocker
-
-RELEASABLE = "shpchp"
-"""The one bridge driver that may be taken off to free a group (K19)."""
 
 
 class Outlook(NamedTuple):

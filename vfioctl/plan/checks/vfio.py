@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from vfioctl.model.device import VirtualFunction
 from vfioctl.model.usage import UsageKind
-from vfioctl.model.viability import assess
+from vfioctl.model.viability import RELEASABLE, assess
 from vfioctl.plan.findings import refuse
 from vfioctl.plan.foresee import after
 from vfioctl.plan.plan import Finding, Severity
-from vfioctl.plan.scope import RELEASABLE, groups_of
+from vfioctl.plan.scope import groups_of
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
