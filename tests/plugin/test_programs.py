@@ -11,7 +11,8 @@ import pytest
 
 from tests.plugin.factory import config
 from vfioctl.errors import UsageError
-from vfioctl.plugin.programs import problem, refuse_unsafe, run
+from vfioctl.plugin.programs import run
+from vfioctl.plugin.trust import distrusted, doubts, problem, refuse_unsafe
 
 ME = os.getuid()
 
@@ -46,6 +47,43 @@ def test_whoever_may_write_the_folder_may_replace_the_program(tmp_path: Path) ->
     assert "can be written" in (problem(str(link), ME) or "")
     folder.chmod(0o1777)
     assert problem(path, ME) is None
+
+
+def test_lint_has_a_remark_for_each_reason(tmp_path: Path) -> None:
+    """One for each, and for each a way out; what is in order is not remarked on."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    fine, bad = script(tmp_path), script(folder, mode=0o666)
+    folder.chmod(0o777)
+    written = f'select = ["class:gpu"]\non_release = ["reset", "{bad}", "{tmp_path}/none", "{fine}"]'
+
+    found = list(distrusted(config(written), ME))
+
+    assert [remark.check for remark in found] == [
+        "program-not-executable",
+        "program-writable",
+        "program-folder",
+        "program-missing",
+    ]
+    assert f"{folder} can be written by others than root" in found[2].message
+    assert all(remark.hint and remark.resource == "vfioctl.io/r0" for remark in found)
+
+
+def test_a_path_that_is_not_absolute_is_an_error_of_the_configuration() -> None:
+    """It is no remark: nothing of such a file is taken over."""
+    with pytest.raises(UsageError, match="on_release") as caught:
+        config('select = ["class:gpu"]\non_release = ["bin/wipe"]')
+    assert "a program as in" in (caught.value.hint or "")
+    assert [doubt.check for doubt in doubts("bin/wipe")] == ["program-relative"]
+
+
+@pytest.mark.skipif(ME != 0, reason="only root can give a file away")
+@pytest.mark.parametrize(("which", "check"), [("program", "program-owner"), ("", "program-folder")])
+def test_lint_names_what_is_somebody_elses(tmp_path: Path, which: str, check: str) -> None:
+    """The program, or a folder above it."""
+    path = script(tmp_path)
+    os.chown(tmp_path / which, 65534, 0)
+    assert [doubt.check for doubt in doubts(path)] == [check]
 
 
 @pytest.mark.skipif(ME != 0, reason="only root can give a file away")

@@ -107,11 +107,14 @@ def lint(session: Session, config: str | None) -> None:
     from vfioctl.cli.plugin_output import remark_lines, remarks_document
     from vfioctl.plugin.lint import lint as linted
     from vfioctl.plugin.resources import refuse_ties, sort_out
+    from vfioctl.plugin.trust import distrusted
 
     wanted = configuration(session, config)
     host, sight = surveyed(session)
     refuse_ties(sort_out(host, wanted, sight=sight))
-    remarks = linted(host, wanted, sight)
+    # Of another host only its devices are known, and not its programs.
+    programs = tuple(distrusted(wanted)) if session.root == "/" else ()
+    remarks = (*linted(host, wanted, sight), *programs)
     if session.form == "json":
         session.print_document(remarks_document(wanted, remarks))
     else:

@@ -15,13 +15,13 @@ from vfioctl.plugin.keeper import Keeper
 from vfioctl.plugin.lock import PATH, only_one
 from vfioctl.plugin.notify import Notifier
 from vfioctl.plugin.ownership import part
-from vfioctl.plugin.programs import refuse_unsafe
 from vfioctl.plugin.protocol import PATH as ADMIN
 from vfioctl.plugin.reading import Reading
 from vfioctl.plugin.release import Release
 from vfioctl.plugin.reservations import FILE as CLAIMS
 from vfioctl.plugin.reservations import boot_id
 from vfioctl.plugin.surveying import OpenNodes, Survey
+from vfioctl.plugin.trust import refuse_unsafe
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
