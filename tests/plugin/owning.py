@@ -24,6 +24,7 @@ from vfioctl.plugin.surveying import Survey
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from tests.plugin.kubelet.pods import Pod
     from vfioctl.errors import VfioctlError
     from vfioctl.model.device import PciDevice
     from vfioctl.plugin.hands import Hands
@@ -180,6 +181,14 @@ class Stage:
             within=30.0,
         )
 
+    async def announced(self, pod: Pod) -> Pod:
+        """Have the kubelet know of a pod, and the plugin hear of it; no time goes by."""
+        self.kubelet.announce(pod)
+        await self.kubelet.until(
+            lambda: pod.uid in {spec.uid for spec in self.plugin.keeper.ledger.specs.pods}, within=30.0
+        )
+        return pod
+
     def _is_listed(self) -> bool:
         """Tell whether the kubelet has received every list."""
         offers = (kept.service.offer for kept in self.plugin.supervisor.kept.values())
@@ -219,10 +228,17 @@ def tables(folder: object, *resources: str) -> str:
 
 @asynccontextmanager
 async def owning(
-    folder: object, text: str, *devices: PciDevice, hands: Hands | None = None, seed: int = 0, **more: bool
+    folder: object,
+    text: str,
+    *devices: PciDevice,
+    hands: Hands | None = None,
+    seed: int = 0,
+    streams_pods: bool = False,
+    **more: bool,
 ) -> AsyncIterator[Stage]:
     """Run a kubelet and the plugin; all is registered, and the kubelet has said what pods have."""
-    async with Kubelet(str(folder), Settings(dial=1.0, seed=seed)) as kubelet:
+    settings = Settings(dial=1.0, seed=seed, streams_pods=streams_pods)
+    async with Kubelet(str(folder), settings) as kubelet:
         stage = Stage(str(folder), text, Host(*devices), kubelet, hands, None, **more)  # type: ignore[arg-type]
         stage.plugin = start(stage)
         try:

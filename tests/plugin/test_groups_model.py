@@ -37,10 +37,11 @@ class GroupsMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.mkdtemp()
 
-    @initialize(name=st.sampled_from(sorted(HOSTS)), number=st.integers(0, 1000))
-    def begin(self, name: str, number: int) -> None:
-        """Start on one of the hosts."""
-        self.world = World(name, self.folder, Random(number))  # noqa: S311 - an order that can be had again
+    @initialize(name=st.sampled_from(sorted(HOSTS)), number=st.integers(0, 1000), streams=st.booleans())
+    def begin(self, name: str, number: int, streams: bool) -> None:
+        """Start on one of the hosts, with a kubelet that streams its pods or does not."""
+        random = Random(number)  # noqa: S311 - an order that can be had again
+        self.world = World(name, self.folder, random, streams=streams)
 
     @rule(gpu=st.integers(0, 2), audio=st.integers(0, 2), pauses=st.lists(_PAUSE, min_size=2, max_size=2))
     def allocate(self, gpu: int, audio: int, pauses: list[float]) -> None:

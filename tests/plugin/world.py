@@ -12,6 +12,7 @@ from vfioctl.plugin.farewells import follow_up
 from vfioctl.plugin.keeper import Keeper
 from vfioctl.plugin.ownership import State
 from vfioctl.plugin.settings import SharedGroup
+from vfioctl.plugin.specs import PodSpec, Wants
 from vfioctl.plugin.values import Denied
 from vfioctl.sysfs.openers import Opener
 
@@ -60,8 +61,13 @@ class Held(NamedTuple):
 class World:
     """Everything outside the core, and the core."""
 
-    def __init__(self, name: str, folder: str, random: Random) -> None:
-        """Start a plugin on one of the hosts, with all its devices on vfio-pci."""
+    def __init__(self, name: str, folder: str, random: Random, *, streams: bool = False) -> None:
+        """Start a plugin on one of the hosts, with all its devices on vfio-pci.
+
+        The kubelet may stream its pods, so that their specs are known before they ask.
+        """
+        self.streams = streams
+        self.wants: dict[str, dict[str, int]] = {}
         self.random = random
         self.now = 1000.0
         self.groups = {f"0000:{address}": group for address, group in HOSTS[name].items()}
@@ -97,6 +103,7 @@ class World:
         """Start the plugin, as after SIGKILL: it has its file, and asks the kubelet at once."""
         keeper = Keeper(self.path, "boot", lambda: self.now)
         self.plugin = Decisions(self.configs[self.chosen], keeper=keeper)
+        self.tell()
         self.look()
         self.deliver()
 
@@ -155,6 +162,16 @@ class World:
         """Forget the pods that have ended."""
         self.held = [held for held in self.held if self.pods[held.pod]]
 
+    def tell(self) -> None:
+        """Stream the pods that live, where the kubelet does."""
+        if self.streams:
+            self.plugin.keeper.told(
+                tuple(
+                    PodSpec(f"uid-{pod}", ("ns", pod), tuple(sorted(self.wants[pod].items())))
+                    for pod in self.living()
+                )
+            )
+
     def deliver(self) -> None:
         """Let the list arrive."""
         self.view = dict(self.published)
@@ -164,12 +181,15 @@ class World:
         self.free()
         pod = next(self.names)
         self.pods[pod] = True
+        self.wants[pod] = wants
+        self.tell()
         order = list(wants)
         self.random.shuffle(order)
         for resource, pause in zip(order, pauses, strict=False):
             if not self.allocate(pod, resource, wants[resource]):
                 self.pods[pod] = False
                 self.free()
+                self.tell()
                 return None
             self.pass_time(pause)
         return pod
@@ -214,6 +234,9 @@ class World:
                     f"{one} was given to {pod} beside {other}, {self.now - other.at:.1f} s later: {before}"
                 )
                 assert not alone, f"{one} was given to {pod} beside {other}"
+                claim = before.claim((other.resource, other.id))
+                told = claim is not None and Wants(before.specs, ()).pod_of(claim) == ("ns", other.pod)
+                assert not (told and self.streams), f"{one} was given to {pod}, known not to be {other}"
 
     def others(self, pod: str, group: int) -> list[Held]:
         """Return what other living pods have of a group."""
@@ -250,6 +273,7 @@ class World:
     def end(self, pod: str, *, leaking: bool) -> None:
         """End a pod; a process of it may outlive it."""
         self.pods[pod] = False
+        self.tell()
         for group in [group for group, who in self.open.items() if who[0] == pod and not leaking]:
             self.close_group(group)
 
@@ -321,6 +345,7 @@ class World:
     def finish(self) -> None:
         """End everything, put everything back, and hold (c) and (e): all of it is offered and healthy."""
         self.pods = dict.fromkeys(self.pods, False)
+        self.tell()
         self.open.clear()
         self.absent.clear()
         self.with_host.clear()

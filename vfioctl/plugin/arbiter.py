@@ -10,6 +10,7 @@ from __future__ import annotations
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.claims import GRACE, HOLD_OFF, LEAK, SETTLE, lapsed
 from vfioctl.plugin.settings import SharedGroup
+from vfioctl.plugin.specs import ADMISSION, Wants
 from vfioctl.plugin.succession import Ended, ended, ended_by
 from vfioctl.plugin.values import Denied, Item, Offer
 from vfioctl.typed import TYPE_CHECKING
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
-    from vfioctl.plugin.claims import Claim, Ledger
+    from vfioctl.plugin.claims import Claim, Key, Ledger
     from vfioctl.sysfs.openers import Opener
 
     Modes: TypeAlias = "Mapping[str, SharedGroup]"
@@ -39,11 +40,14 @@ class Hindrance(NamedTuple):
 class _Index:
     """A ledger's claims by what they touch, for thousands of items."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(
+        self, ledger: Ledger, near: Iterable[Claim] | None = None, asked: Iterable[Key] = ()
+    ) -> None:
+        self.wants = Wants(ledger.specs, ledger.claims, asked)
         self.by_group: dict[int, list[Claim]] = {}
         self.by_id: dict[str, list[Claim]] = {}
         self.openers: dict[int, list[Opener]] = {}
-        for claim in ledger.claims:
+        for claim in ledger.claims if near is None else near:
             self.by_id.setdefault(claim.id, []).append(claim)
             for group in claim.groups:
                 self.by_group.setdefault(group, []).append(claim)
@@ -130,11 +134,17 @@ def _hindrances(
             continue
         if over.has(claim):
             continue
-        if _settling(claim, now) and _together(modes, claim.resource, item.resource):
+        if _together(modes, claim.resource, item.resource) and _same_pod(index, claim, item, now):
             continue
         yield Hindrance(group, _holder(claim, now))
     for group, opener in index.strangers(item):
         yield Hindrance(group, str(opener))
+
+
+def _same_pod(index: _Index, claim: Claim, item: Item, now: float) -> bool:
+    """Tell whether the pod that has a claim may be who asks for an item now."""
+    told = index.wants.awaits(claim, item.resource, now)
+    return _settling(claim, now) if told is None else told
 
 
 def _settling(claim: Claim, now: float) -> bool:
@@ -169,7 +179,7 @@ def refuse(ledger: Ledger, items: Sequence[Item], modes: Modes, now: float) -> D
     groups = {group for item in items for group in item.groups}
     # In the way of an answer to the kubelet: of hundreds of claims a few are about these groups.
     near = [one for one in ledger.claims if one.id in asked or not groups.isdisjoint(one.groups)]
-    index = _Index(ledger._replace(claims=tuple(near)))
+    index = _Index(ledger, near, [(item.resource, item.id) for item in items])
     over = ended_by(ledger, items)
     for item in items:
         own = index.own(item)
@@ -212,6 +222,8 @@ def _deadlines(ledger: Ledger) -> Iterable[float]:
         yield ledger.started + HOLD_OFF
     for claim in ledger.claims:
         yield claim.since + SETTLE
+        if ledger.specs.pods:
+            yield claim.since + ADMISSION
         if claim.absent is not None:
             yield claim.absent + GRACE
             yield claim.absent + LEAK

@@ -9,6 +9,7 @@ from __future__ import annotations
 from operator import itemgetter
 
 from vfioctl.model.value import NamedTuple
+from vfioctl.plugin.specs import UNTOLD, Specs
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class Ledger(NamedTuple):
     """Whether the kubelet has said once what pods have."""
     renewed: float | None = None
     """When a kubelet was seen to have returned."""
+    specs: Specs = UNTOLD
+    """What pods want, where the kubelet tells."""
 
     def claim(self, key: Key) -> Claim | None:
         """Return the claim on an item."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from vfioctl.plugin.arbiter import Arbitration, Modes
     from vfioctl.plugin.claims import Claim, Key, Owner
+    from vfioctl.plugin.specs import PodSpec
     from vfioctl.plugin.values import Denied, Item, Offer
     from vfioctl.sysfs.openers import Opener
 
@@ -83,7 +84,9 @@ class Keeper:
 
     def reserve(self, items: Iterable[Item]) -> None:
         """Note that they are given to a container; it is on disk when this returns."""
-        self._take(reserve(self.ledger, items, self.clock()))
+        now, taken = self.clock(), tuple(items)
+        specs = self.ledger.specs.noting([(one.resource, one.id) for one in taken], self.ledger.claims, now)
+        self._take(reserve(self.ledger, taken, now)._replace(specs=specs))
 
     def observe(self, listed: Mapping[Key, Owner], asked: float) -> None:
         """Note the kubelet's list; what it lists of other plugins is nothing to us."""
@@ -101,6 +104,10 @@ class Keeper:
         """Note who has nodes open, as seen in a look at the host; of claims it is known better."""
         if openers != self.ledger.openers and not self.ledger.claims:
             self._take(self.ledger._replace(openers=openers))
+
+    def told(self, pods: tuple[PodSpec, ...]) -> None:
+        """Note what pods want, as the kubelet streams it; none: it does not."""
+        self._take(self.ledger._replace(specs=self.ledger.specs._replace(pods=pods)))
 
     def returned(self) -> None:
         """Note that there is another kubelet."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
-from vfioctl.plugin.api import podresources_pb2, podresources_pb2_grpc, pods_pb2, pods_pb2_grpc
+from vfioctl.plugin.api import core_pb2, podresources_pb2, podresources_pb2_grpc, pods_pb2, pods_pb2_grpc
 from vfioctl.plugin.claims import Owner
 from vfioctl.plugin.sockets import is_socket
+from vfioctl.plugin.specs import PodSpec, wanted
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ DEADLINE = 5.0
 """Seconds for an answer; the kubelet's own work on it is a walk through a map."""
 MOST_BYTES = 16 << 20
 """The kubelet's own limit for this answer."""
+
+_ENDED = frozenset({"Succeeded", "Failed"})
 
 Identity = tuple[int, int, int]
 
@@ -68,18 +73,45 @@ async def list_pods(kubelet_dir: str) -> dict[Key, Owner]:
     return found
 
 
-async def pod_changes(kubelet_dir: str) -> AsyncIterator[None]:
-    """Yield whenever a pod of this node changed; ends when the kubelet does, or has no such service."""
+async def pod_changes(kubelet_dir: str) -> AsyncIterator[tuple[PodSpec, ...]]:
+    """Yield the pods that live whenever one changed; ends when the kubelet does, or has no such service."""
     path = f"{kubelet_dir}/{PODS}"
     if not is_socket(path):  # Most kubelets have none.
         return
+    living: dict[str, PodSpec] = {}
     async with _channel(path) as channel:
         watch: Any = pods_pb2_grpc.PodsStub(channel).WatchPods
         try:
-            async for _ in watch(pods_pb2.WatchPodsRequest()):
-                yield
+            async for event in watch(pods_pb2.WatchPodsRequest()):
+                _note(living, event)
+                yield tuple(living.values())
         except grpc.aio.AioRpcError:
             return
+
+
+def _note(living: dict[str, PodSpec], event: pods_pb2.WatchPodsEvent) -> None:
+    try:
+        pod = core_pb2.Pod.FromString(event.pod)
+    except DecodeError:
+        return  # That something changed is known all the same.
+    uid = pod.metadata.uid
+    if event.type == pods_pb2.DELETED or pod.status.phase in _ENDED:
+        living.pop(uid, None)
+    elif uid and (wants := _wants(pod.spec)):
+        living[uid] = PodSpec(uid, (pod.metadata.namespace, pod.metadata.name), wants)
+
+
+def _wants(spec: core_pb2.PodSpec) -> tuple[tuple[str, int], ...]:
+    """Return what a pod wants of extended resources, which are whole numbers."""
+    inits = ((_limits(one), one.restartPolicy == "Always") for one in spec.initContainers)
+    return wanted(map(_limits, spec.containers), inits)
+
+
+def _limits(container: core_pb2.Container) -> Counter[str]:
+    limits = container.resources.limits.items()
+    return Counter(
+        {name: int(amount.string) for name, amount in limits if "/" in name and amount.string.isdecimal()}
+    )
 
 
 def _channel(path: str) -> grpc.aio.Channel:

@@ -204,8 +204,10 @@ class Minder:
         backoff = Backoff(self._rhythm.first, self._rhythm.last)
         while True:
             began = monotonic()
-            async for _ in pod_changes(self._plugin.kubelet_dir):
+            async for living in pod_changes(self._plugin.kubelet_dir):
+                self.keeper.told(living)
                 self._poked.set()
+            self.keeper.told(())
             if monotonic() - began > self._rhythm.last:
                 backoff.reset()
             await asyncio.sleep(backoff.next())

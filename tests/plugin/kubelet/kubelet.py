@@ -19,11 +19,12 @@ from tests.plugin.kubelet.admission import Admission, AdmissionError, go_text
 from tests.plugin.kubelet.books import Books
 from tests.plugin.kubelet.names import is_extended
 from tests.plugin.kubelet.podresources import PodResources
+from tests.plugin.kubelet.podstream import PodStream
 from tests.plugin.kubelet.registry import RegistrationError, Registry
 from tests.plugin.kubelet.watcher import Watcher
 from vfioctl.plugin.api import deviceplugin_pb2 as pb
 from vfioctl.plugin.api import deviceplugin_pb2_grpc as pb_grpc
-from vfioctl.plugin.api import podresources_pb2_grpc
+from vfioctl.plugin.api import podresources_pb2_grpc, pods_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,11 +52,12 @@ class Settings:
         watch_every: float = 0.02,
         clock: Callable[[], float] = time.monotonic,
         seed: int = 0,
+        streams_pods: bool = False,
     ) -> None:
         """Be like 1.36.2, unless told otherwise.
 
         ``by_path``: registrations are known by resource and path (after 1.36.3). ``list_first``: Register is
-        answered only after the first list, as was seen to happen.
+        answered only after the first list, as was seen to happen. ``streams_pods``: pods are streamed.
         """
         self.by_path = by_path
         self.list_first = list_first
@@ -63,6 +65,7 @@ class Settings:
         self.pre_start = pre_start
         self.watch_every = watch_every
         self.clock = clock
+        self.streams_pods = streams_pods
         self.random = Random(seed)  # noqa: S311 - an order that can be had again
 
 
@@ -75,6 +78,7 @@ class Kubelet:
         self.plugins = f"{folder}/device-plugins"
         self.registry_folder = f"{folder}/plugins_registry"
         self.pod_resources = f"{folder}/pod-resources/kubelet.sock"
+        self.pod_stream = f"{folder}/pods/kubelet.sock"
         self.socket = f"{self.plugins}/kubelet.sock"
         self.events: list[tuple[Any, ...]] = []
         self.pods: dict[str, Pod] = {}
@@ -110,6 +114,11 @@ class Kubelet:
             PodResources(lambda: self.books, self.pods), lister
         )
         await self._serve(lister, self.pod_resources)
+        if self.settings.streams_pods:
+            stream = PodStream(self.pods)  # type: ignore[abstract] # only the stream is asked for
+            streamer = grpc.aio.server()
+            pods_pb2_grpc.add_PodsServicer_to_server(stream, streamer)
+            await self._serve(streamer, self.pod_stream)
         registration = grpc.aio.server()
         pb_grpc.add_RegistrationServicer_to_server(_Registration(self), registration)
         await self._serve(registration, self.socket)
@@ -123,7 +132,10 @@ class Kubelet:
         self.note("started")
 
     def _prepare(self) -> None:
-        for folder in (self.plugins, self.registry_folder, os.path.dirname(self.pod_resources)):
+        sockets = [self.pod_resources]
+        if self.settings.streams_pods:
+            sockets.append(self.pod_stream)
+        for folder in (self.plugins, self.registry_folder, *map(os.path.dirname, sockets)):
             os.makedirs(folder, exist_ok=True)
         # Sockets, and links to them, directly in the folder; all else stays, and folders below.
         for entry in os.scandir(self.plugins):
@@ -187,6 +199,11 @@ class Kubelet:
     def happened(self, *start: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 - as noted
         """Return the events that begin so."""
         return [event for event in self.events if event[: len(start)] == start]
+
+    def announce(self, pod: Pod) -> Pod:
+        """Know of a pod that is not admitted yet."""
+        self.pods[pod.uid] = pod
+        return pod
 
     async def admit(self, pod: Pod) -> Pod:
         """Admit a pod, one at a time: all of it is allocated, or it has failed for good."""
