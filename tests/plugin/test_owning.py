@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,14 @@ import grpc.aio
 import pytest
 
 from tests.plugin.factory import card, given
+from tests.plugin.helping import did, hands
 from tests.plugin.kubelet.pods import pod
 from tests.plugin.owning import TICK, Stage, owning, tables
 from vfioctl.errors import VfioctlError
 from vfioctl.plugin.api import pods_pb2, pods_pb2_grpc
 from vfioctl.plugin.claims import GRACE
 from vfioctl.plugin.farewells import EAGER, UNSEEN
+from vfioctl.plugin.keeper import Keeper
 from vfioctl.plugin.troubles import Source
 from vfioctl.sysfs.openers import Opener
 
@@ -358,7 +361,9 @@ def test_after_sigkill_everybody_owns_what_they_owned(place: Path, state: str) -
                 one.phase = "Succeeded"
             await stage.until_state(item, state)
             before = stage.plugin.states()
+            claims = stage.plugin.keeper.ledger.claims
             await stage.plugin.kill()
+            assert Keeper(f"{stage.folder}/claims.json", "boot", stage.time).ledger.claims == claims
             await stage.restart()
             if state in {"reserved", "draining"}:
                 # Time goes on: it may have come one step further.
@@ -370,6 +375,31 @@ def test_after_sigkill_everybody_owns_what_they_owned(place: Path, state: str) -
             stage.host.openers = ()
             if one is not None:
                 one.phase = "Succeeded"
+            await stage.until_free()
+
+    asyncio.run(run())
+
+
+def test_after_sigkill_what_was_being_done_on_release_is_done_again(place: Path) -> None:
+    """Nobody gets the device before; whoever was at it may have been half way."""
+
+    async def run() -> None:
+        gate = place / "gate-reset"
+        os.mkfifo(gate)
+        text = two_resources(place, more='on_release = ["reset"]')
+        async with owning(place, text, *card(1, 1), hands=hands(str(place))) as stage:
+            one = await stage.kubelet.run(pod("vm", {GPU: 1}))
+            await stage.until_state(FIRST, "allocated")
+            one.phase = "Succeeded"
+            await stage.until(lambda: did(str(place)) == [["reset", FIRST]])
+            before = stage.plugin.states()
+            assert before[FIRST] == ("draining", "default/vm (container main)", "group-in-use")
+            await stage.plugin.kill()
+            await stage.restart()
+            await stage.until(lambda: did(str(place)) == [["reset", FIRST]] * 2)
+            await stage.kubelet.until(lambda: stage.plugin.states() == before)
+            await asyncio.to_thread(gate.write_text, "now")
+            gate.unlink()
             await stage.until_free()
 
     asyncio.run(run())
