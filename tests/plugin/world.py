@@ -171,6 +171,8 @@ class World:
                     for pod in self.living()
                 )
             )
+            if self.published:
+                self.publish()
 
     def deliver(self) -> None:
         """Let the list arrive."""

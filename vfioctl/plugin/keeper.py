@@ -107,7 +107,8 @@ class Keeper:
 
     def told(self, pods: tuple[PodSpec, ...]) -> None:
         """Note what pods want, as the kubelet streams it; none: it does not."""
-        self._take(self.ledger._replace(specs=self.ledger.specs._replace(pods=pods)))
+        if pods != self.ledger.specs.pods:
+            self._take(self.ledger._replace(specs=self.ledger.specs._replace(pods=pods)))
 
     def returned(self) -> None:
         """Note that there is another kubelet."""

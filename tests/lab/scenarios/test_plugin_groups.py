@@ -183,7 +183,10 @@ def test_on_demand_the_cards_are_the_hosts_before_and_after(tmp_path):
                 await counted(kubelet, tmp_path, first=1, second=0)
             began = time.monotonic()
             one.phase = "Succeeded"
-            await kubelet.until(lambda: drivers() == before, within=2 * PATIENCE)
+            while drivers() != before:
+                assert time.monotonic() - began < 2 * PATIENCE, (tmp_path / "log").read_text(encoding="utf-8")
+                # Not more often: under TCG asking alone would take the processor from whom is waited for.
+                await asyncio.sleep(0.5)
             note(f"the host's drivers had all of it again {time.monotonic() - began:.1f} s after the pod's end")
             await counted(kubelet, tmp_path, first=1, second=1)
 
