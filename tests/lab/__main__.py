@@ -1,9 +1,10 @@
-"""Command line of the lab: `python -m tests.lab run|shell|prepare|check|record|measure|selftest`."""
+"""Command line of the lab: `python -m tests.lab run|shell|prepare|check|record|measure|soak|selftest`."""
 
 from __future__ import annotations
 
 import argparse
 import resource
+import secrets
 import signal
 import sys
 import tempfile
@@ -11,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from tests.lab import ability, ingredients, machine, recipe, results, runner, trials
+from tests.lab import ability, ingredients, machine, recipe, results, runner, soak_report, trials
 from tests.lab.errors import LabUnavailableError
 from tests.lab.topologies import HOTPLUG, SERVER, TOPOLOGIES
 from vfioctl.sysfs.dump import format_dump, parse_dump
@@ -28,6 +29,8 @@ RECORDING: Final = "tests/lab/recording/dump.py"
 """What a guest runs to be recorded; not a scenario."""
 MEASURING: Final = "tests/lab/measuring/bind.py"
 """What a guest runs to be measured; not a scenario either: it takes minutes."""
+SOAKING: Final = "tests/lab/soaking/soak.py"
+"""What a guest runs for as long as it is told."""
 
 
 def main() -> int:
@@ -63,12 +66,15 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=function)
         if name in {"run", "shell"}:
             command.add_argument("--topology", choices=TOPOLOGIES, help="only this machine")
-        if name in {"run", "shell", "measure"}:
+        if name in {"run", "shell", "measure", "soak"}:
             command.add_argument("--kernel", choices=recipe.KERNEL_SUITES, help="only this kernel")
         if name == "measure":
             command.add_argument(
                 "--instructions", action="store_true", help="count instructions, not seconds"
             )
+        if name == "soak":
+            command.add_argument("--minutes", type=float, default=30.0, help="how long to go on")
+            command.add_argument("--seed", type=int, help="the one of a run that is to be had again")
         if name == "run":
             command.add_argument(
                 "-k", dest="pattern", default="", help="only scenarios that match, as with pytest -k"
@@ -157,6 +163,21 @@ def _measure(options: argparse.Namespace) -> int:
     return 0 if all(boot.passed for boot in boots) else 1
 
 
+def _soak(options: argparse.Namespace) -> int:
+    """Run serve-plugin for long, with everything happening at random; draw what it took."""
+    kernel = options.kernel or DEFAULT_KERNEL
+    seed = options.seed if options.seed is not None else secrets.randbelow(1 << 31)
+    say(f"lab: soak for {options.minutes:g} minutes, seed {seed}")
+    told = (f"--seed={seed}", f"--minutes={options.minutes}")
+    with runner.opened([kernel], say) as lab:
+        boot = runner.run_one(lab, runner.Order(HOTPLUG, kernel, SOAKING, options=told))
+        record = lab.results / boot.name / "soak.json"
+        if record.exists():
+            say(soak_report.summary(record.read_text("utf-8")))
+            say(soak_report.draw(record))
+    return 0 if boot.passed else 1
+
+
 def recorded(dump: str, boot: results.Boot) -> str:
     """Give a dump that says where it is from: recorded, of which machine, with which kernel."""
     found = parse_dump(dump)
@@ -183,6 +204,7 @@ COMMANDS: Final = {
     "check": _check,
     "record": _record,
     "measure": _measure,
+    "soak": _soak,
     "selftest": _selftest,
 }
 

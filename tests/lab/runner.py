@@ -43,6 +43,8 @@ class Order(NamedTuple):
     """Which one of the boots of a machine that is started several times."""
     disk: bytes = b""
     """What the boot before has left, as an archive."""
+    options: tuple[str, ...] = ()
+    """What these scenarios are told beside that."""
 
     @property
     def machine(self) -> str:
@@ -88,7 +90,7 @@ def opened(kernels: Iterable[str], say: Callable[[str], None]) -> Iterator[Lab]:
 def copy_checkout(cache: Cache, target: Path) -> None:
     """Copy tool and lab as they are now, precompiled for the guest: one run sees one state of them."""
     shutil.copytree(CHECKOUT / "vfioctl", target / "vfioctl", ignore=NOT_SEEN)
-    for part in ("lab", "plugin/kubelet"):
+    for part in ("lab", "plugin/kubelet", "bench/plugin"):
         shutil.copytree(CHECKOUT / "tests" / part, target / "tests" / part, ignore=NOT_SEEN)
     compile_python(cache, target, "/checkout")
 
@@ -195,7 +197,7 @@ def pytest_arguments(order: Order) -> list[str]:
         f"--boot={order.boot}",
     ]
     arguments += ["-k", order.pattern] if order.pattern else []
-    return [*arguments, order.scenarios]
+    return [*arguments, *order.options, order.scenarios]
 
 
 def _attempt(lab: Lab, order: Order) -> Ending:

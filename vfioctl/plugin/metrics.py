@@ -89,6 +89,7 @@ def _of_process(standing: Standing) -> Iterator[Metric]:
         "Whether the configuration in force is the one in the file",
         value=standing.reload_error is None,
     )
+    yield GaugeMetricFamily(f"{PREFIX}tasks", "Tasks of the loop", value=standing.tasks)
     if standing.looked:
         yield GaugeMetricFamily(
             f"{PREFIX}last_resync_timestamp_seconds",

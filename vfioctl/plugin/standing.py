@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 
 from vfioctl.model.value import NamedTuple
@@ -40,6 +41,8 @@ class Standing(NamedTuple):
     """Seconds after which a look is overdue."""
     look_error: str | None
     reload_error: str | None
+    tasks: int
+    """Of the loop."""
     troubles: tuple[Trouble, ...] = ()
     """What is not known of who owns what."""
     failures: tuple[tuple[str, int], ...] = ()
@@ -115,4 +118,5 @@ def standing(plugin: Supervisor) -> Standing:
         reload_error=plugin.reload_error,
         troubles=plugin.troubles.now(),
         failures=tuple(sorted(plugin.troubles.failures.items())),
+        tasks=len(asyncio.all_tasks()),
     )
