@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tests.plugin.test_arbiter import CARD, NOW, OTHER, SECOND, VM, ledger, listed
-from vfioctl.plugin.claims import GRACE, POLL, Ledger, opened
+from vfioctl.plugin.claims import GRACE, POLL, Ledger, Openers, opened
 from vfioctl.plugin.farewells import EAGER, UNSEEN, Farewells, follow_up, looks, until_ended
 from vfioctl.plugin.succession import reserve
 from vfioctl.plugin.values import Item
@@ -39,7 +39,7 @@ DONGLE = listed(reserve(ledger(), [ITEM], NOW - 60), {ITEM: VM}, NOW - 55)
         (GONE, NOW, None),
         (BESIDE, NOW, NOW + EAGER),
         (ledger(), NOW - 3, None),
-        (ledger()._replace(openers=USED), NOW - 3, NOW),
+        (ledger()._replace(openers=Openers(USED)), NOW - 3, NOW),
         (DONGLE, NOW + GRACE, None),
     ],
 )
@@ -69,8 +69,8 @@ def test_a_pod_whose_process_was_not_seen_is_asked_for_more_often() -> None:
         (HAD, None, NOW - 3 + POLL, True),
         (GONE, None, NOW, True),
         (reserve(HAD, [SECOND], NOW - 2), None, NOW - 2, True),
-        (ledger()._replace(openers=USED, scanned=NOW - 3), None, NOW, False),
-        (ledger()._replace(openers=USED, scanned=NOW - 3), None, NOW + 2, True),
+        (ledger()._replace(openers=Openers(USED), scanned=NOW - 3), None, NOW, False),
+        (ledger()._replace(openers=Openers(USED), scanned=NOW - 3), None, NOW + 2, True),
     ],
 )
 def test_when_open_nodes_are_looked_for(found: Ledger, ended: float | None, now: float, wanted: bool) -> None:

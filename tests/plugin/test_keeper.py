@@ -45,7 +45,7 @@ def test_every_claim_survives_a_kill(tmp_path: Path) -> None:
     assert {claim.absent for claim in keeper.ledger.claims} == {None, 105.0}
     assert Keeper(path, "boot", clock).ledger.claims == keeper.ledger.claims
     assert stat.S_IMODE((tmp_path / "claims.json").stat().st_mode) == 0o600
-    assert Keeper(path, "another boot", clock).ledger.claims == ()
+    assert not Keeper(path, "another boot", clock).ledger.claims
 
 
 def test_what_was_being_cleaned_up_is_begun_anew(tmp_path: Path) -> None:
@@ -63,8 +63,12 @@ def test_what_was_being_cleaned_up_is_begun_anew(tmp_path: Path) -> None:
         "",
         "{",
         "[]",
-        '{"schema": 1, "boot_id": "boot"}',
-        '{"schema": 1, "boot_id": "boot", "claims": [{}]}',
+        '{"schema": 2}\n',
+        '{"schema": 2, "boot_id": "boot"}\n',
+        '{"schema": 2, "boot_id": "boot", "renewed": "today"}\n',
+        '{"schema": 2, "boot_id": "boot", "renewed": null}',
+        '{"schema": 2, "boot_id": "boot", "renewed": null}\n{"claim": {}}\n',
+        '{"schema": 2, "boot_id": "boot", "renewed": null}\n[]\n',
         "\0",
     ],
 )
@@ -74,7 +78,7 @@ def test_a_damaged_file_is_said_and_passed_over(
     """The kubelet will say what it knows; until then nothing is decided."""
     path = tmp_path / "claims.json"
     path.write_text(text)
-    assert Keeper(str(path), "boot").ledger.claims == ()
+    assert not Keeper(str(path), "boot").ledger.claims
     assert "not known until the kubelet says" in caplog.text
 
 
@@ -106,7 +110,7 @@ def test_other_plugins_devices_are_nothing_to_us() -> None:
     keeper = Keeper()
     keeper.arbitrate(OFFERS, {})
     keeper.observe({("nvidia.com/gpu", "GPU-1"): VM, ("v.io/gpu", GPU.id): VM}, keeper.clock())
-    assert keeper.ledger.claims == (Claim("v.io/gpu", GPU.id, (1,), GPU.members, owner=VM),)
+    assert list(keeper.ledger.claims) == [Claim("v.io/gpu", GPU.id, (1,), GPU.members, owner=VM)]
 
 
 def test_conflicts_and_leaks_are_said_once_each(caplog: pytest.LogCaptureFixture) -> None:

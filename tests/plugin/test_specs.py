@@ -17,6 +17,7 @@ from tests.plugin.test_arbiter import GPU as CARDS
 from tests.plugin.test_owning import AUDIO, FIRST, GPU, two_resources
 from tests.plugin.test_owning import SOUND as SOUND_ID
 from vfioctl.plugin.arbiter import refuse
+from vfioctl.plugin.claimed import Claims
 from vfioctl.plugin.claims import SETTLE, Ledger
 from vfioctl.plugin.keeper import Keeper
 from vfioctl.plugin.specs import ADMISSION, PodSpec, Specs, wanted
@@ -101,7 +102,7 @@ def test_what_was_noted_of_an_allocate_goes_with_its_claim() -> None:
     """Of the next one of the same item nothing is known by it."""
     found = given(told(ONLY_THE_CARD), [CARD], NOW)
     assert len(found.specs.given) == 1
-    again = found._replace(claims=(), specs=found.specs._replace(pods=(ONLY_THE_CARD,)))
+    again = found._replace(claims=Claims(), specs=found.specs._replace(pods=(ONLY_THE_CARD,)))
     assert [one.since for one in given(again, [CARD], NOW + 9).specs.given] == [NOW + 9]
     silent = again._replace(specs=found.specs._replace(pods=()))
     assert given(silent, [CARD], NOW + 9).specs == silent.specs

@@ -40,39 +40,30 @@ class Hindrance(NamedTuple):
 class _Index:
     """A ledger's claims by what they touch, for thousands of items."""
 
-    def __init__(
-        self, ledger: Ledger, near: Iterable[Claim] | None = None, asked: Iterable[Key] = ()
-    ) -> None:
+    def __init__(self, ledger: Ledger, asked: Iterable[Key] = ()) -> None:
         self.wants = Wants(ledger.specs, ledger.claims, asked)
-        self.by_group: dict[int, list[Claim]] = {}
-        self.by_id: dict[str, list[Claim]] = {}
-        self.openers: dict[int, list[Opener]] = {}
-        for claim in ledger.claims if near is None else near:
-            self.by_id.setdefault(claim.id, []).append(claim)
-            for group in claim.groups:
-                self.by_group.setdefault(group, []).append(claim)
-        for opener in ledger.openers:
-            self.openers.setdefault(opener.group, []).append(opener)
+        self.claims = ledger.claims
+        self.openers = ledger.openers.by_group
 
     def own(self, item: Item) -> Claim | None:
         """Return the claim on the item itself."""
-        return next((claim for claim in self.by_id.get(item.id, ()) if claim.resource == item.resource), None)
+        return self.claims.get((item.resource, item.id))
 
     def others(self, item: Item) -> Iterator[tuple[int | None, Claim]]:
         """Yield claims on what shares a group with it, or is the same thing under another name."""
-        for claim in self.by_id.get(item.id, ()):
+        for claim in self.claims.on(item.id):
             if claim.resource != item.resource:
                 yield item.group, claim
         for group in item.groups:
-            for claim in self.by_group.get(group, ()):
+            for claim in self.claims.in_group(group):
                 if claim.id != item.id:
                     yield group, claim
 
     def strangers(self, item: Item) -> Iterator[tuple[int, Opener]]:
         """Yield who has a group of it open that nobody claims."""
         for group in item.groups:
-            if group not in self.by_group:
-                for opener in self.openers.get(group, ()):
+            if group in self.openers and not self.claims.in_group(group):
+                for opener in self.openers[group]:
                     yield group, opener
 
 
@@ -176,10 +167,7 @@ def refuse(ledger: Ledger, items: Sequence[Item], modes: Modes, now: float) -> D
     The kubelet learns of what is unhealthy only through its list, which may be on its way.
     """
     asked = frozenset(item.id for item in items)
-    groups = {group for item in items for group in item.groups}
-    # In the way of an answer to the kubelet: of hundreds of claims a few are about these groups.
-    near = [one for one in ledger.claims if one.id in asked or not groups.isdisjoint(one.groups)]
-    index = _Index(ledger, near, [(item.resource, item.id) for item in items])
+    index = _Index(ledger, [(item.resource, item.id) for item in items])
     over = ended_by(ledger, items)
     for item in items:
         own = index.own(item)
@@ -220,7 +208,7 @@ def _again(ledger: Ledger, now: float) -> float | None:
 def _deadlines(ledger: Ledger) -> Iterable[float]:
     if not ledger.answered:
         yield ledger.started + HOLD_OFF
-    for claim in ledger.claims:
+    for claim in ledger.claims.in_no_order():
         yield claim.since + SETTLE
         if ledger.specs.pods:
             yield claim.since + ADMISSION

@@ -6,9 +6,10 @@ seconds and nobody has its group open: there is no Deallocate.
 
 from __future__ import annotations
 
-from operator import itemgetter
+from functools import cached_property
 
 from vfioctl.model.value import NamedTuple
+from vfioctl.plugin.claimed import Claims
 from vfioctl.plugin.specs import UNTOLD, Specs
 from vfioctl.typed import TYPE_CHECKING
 
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
     from vfioctl.plugin.values import Item
     from vfioctl.sysfs.openers import Opener
 
+    _Openers: TypeAlias = tuple[Opener, ...]
     Key: TypeAlias = "tuple[str, str]"
     """A resource's name and an item's id."""
+else:
+    _Openers = tuple
 
 SETTLE = 3.0
 """Seconds in which the other Allocate calls for one pod come: back to back, in any order."""
@@ -78,13 +82,25 @@ class Claim(NamedTuple):
         return self.resource, self.id
 
 
+class Openers(_Openers):
+    """Who has VFIO nodes open."""
+
+    @cached_property
+    def by_group(self) -> dict[int, list[Opener]]:
+        """The same by the group whose node it is."""
+        found: dict[int, list[Opener]] = {}
+        for opener in self:
+            found.setdefault(opener.group, []).append(opener)
+        return found
+
+
 class Ledger(NamedTuple):
     """All claims, and what is known of the rest."""
 
     started: float
     """When this plugin started."""
-    claims: tuple[Claim, ...] = ()
-    openers: tuple[Opener, ...] = ()
+    claims: Claims = Claims()
+    openers: Openers = Openers()
     scanned: float | None = None
     """As of when the open nodes are known."""
     answered: bool = False
@@ -96,7 +112,7 @@ class Ledger(NamedTuple):
 
     def claim(self, key: Key) -> Claim | None:
         """Return the claim on an item."""
-        return next((claim for claim in self.claims if claim.key == key), None)
+        return self.claims.get(key)
 
     def quiet(self, now: float) -> bool:
         """Tell whether too little is known yet for anything but the hardware to decide about health."""
@@ -104,8 +120,8 @@ class Ledger(NamedTuple):
 
     def openers_of(self, groups: Iterable[int]) -> tuple[Opener, ...]:
         """Return who has a node of these groups open."""
-        wanted = frozenset(groups)
-        return tuple(opener for opener in self.openers if opener.group in wanted)
+        known = self.openers.by_group
+        return tuple(opener for group in groups for opener in known.get(group, ())) if known else ()
 
 
 def observe(
@@ -117,17 +133,18 @@ def observe(
     anybody for a while.
     """
     returning = ledger.renewed is not None and now < ledger.renewed + HOLD_OFF
-    claims = [
-        _observed(_placed(claim, items.get(claim.key)), listed.get(claim.key), asked, now, returning)
-        for claim in ledger.claims
-    ]
-    known = {claim.key for claim in claims}
+    changes: dict[Key, Claim] = {}
+    for claim in ledger.claims.in_no_order():
+        placed = _placed(claim, items.get(claim.key))
+        after = _observed(placed, listed.get(claim.key), asked, now, returning)
+        if after is not claim:
+            changes[claim.key] = after
     for key, owner in listed.items():
-        if key not in known:
+        if ledger.claim(key) is None:
             item = items.get(key)
             groups, members = (item.groups, item.members) if item is not None else ((), ())
-            claims.append(Claim(*key, groups, members, owner=owner))
-    return ledger._replace(claims=in_order(claims), answered=True)
+            changes[key] = Claim(*key, groups, members, owner=owner)
+    return ledger._replace(claims=ledger.claims.replaced(changes), answered=True)
 
 
 def _placed(claim: Claim, item: Item | None) -> Claim:
@@ -141,7 +158,8 @@ def _observed(claim: Claim, owner: Owner | None, asked: float, now: float, retur
     if claim.since >= asked:
         return claim
     if owner is not None:
-        return claim._replace(owner=owner, absent=None)
+        known = claim.owner == owner and claim.absent is None
+        return claim if known else claim._replace(owner=owner, absent=None)
     if claim.absent is None and not returning:
         return claim._replace(absent=now)
     return claim
@@ -149,13 +167,14 @@ def _observed(claim: Claim, owner: Owner | None, asked: float, now: float, retur
 
 def opened(ledger: Ledger, openers: tuple[Opener, ...], asked: float) -> Ledger:
     """Note who has nodes open; the look began at ``asked``."""
-    return ledger._replace(openers=openers, scanned=asked)
+    return ledger._replace(openers=Openers(openers), scanned=asked)
 
 
 def returned(ledger: Ledger, now: float) -> Ledger:
     """Note that another kubelet answers than before: absences that were being counted begin anew."""
-    claims = tuple(claim if claim.cleaning else claim._replace(absent=None) for claim in ledger.claims)
-    return ledger._replace(claims=claims, renewed=now)
+    counted = (one for one in ledger.claims.in_no_order() if one.absent is not None and not one.cleaning)
+    changes = {claim.key: claim._replace(absent=None) for claim in counted}
+    return ledger._replace(claims=ledger.claims.replaced(changes), renewed=now)
 
 
 def due(ledger: Ledger, now: float) -> tuple[Claim, ...]:
@@ -180,7 +199,7 @@ def next_question(ledger: Ledger, last: float) -> float | None:
     """
     if ledger.answered and not ledger.claims and not ledger.openers:
         return None
-    return min((last + POLL, *(when for when in _moments(ledger.claims) if when > last)))
+    return min((last + POLL, *(when for when in _moments(ledger.claims.in_no_order()) if when > last)))
 
 
 def _moments(claims: Iterable[Claim]) -> Iterator[float]:
@@ -198,16 +217,7 @@ def lapsed(claim: Claim, now: float) -> bool:
 
 def changed(ledger: Ledger, before: Claim, after: Claim | None) -> Ledger:
     """Replace a claim, or end it; nothing where it was allocated anew meanwhile."""
-    claims = []
-    for claim in ledger.claims:
-        if (claim.key, claim.since) != (before.key, before.since):
-            claims.append(claim)
-        elif after is not None:
-            claims.append(after)
-    return ledger._replace(claims=tuple(claims))
-
-
-def in_order(claims: Iterable[Claim]) -> tuple[Claim, ...]:
-    """Return claims as a ledger has them."""
-    # Resource and id come first, and no two claims have both.
-    return tuple(sorted(claims, key=itemgetter(0, 1)))
+    now = ledger.claim(before.key)
+    if now is None or now.since != before.since:
+        return ledger
+    return ledger._replace(claims=ledger.claims.replaced({before.key: after}))

@@ -27,12 +27,8 @@ class Conflict(NamedTuple):
 
 def conflicts(ledger: Ledger) -> tuple[Conflict, ...]:
     """Return the groups that two pods got parts of, inside the window: the earlier one can open it."""
-    by_group: dict[int, list[Claim]] = {}
-    for claim in ledger.claims:
-        for group in claim.groups:
-            by_group.setdefault(group, []).append(claim)
     found = []
-    for group, claims in sorted(by_group.items()):
+    for group, claims in ledger.claims.shared_groups():
         known = [claim for claim in claims if claim.owner is not None and claim.absent is None]
         known.sort(key=lambda claim: (claim.since, claim.key))
         reported: set[tuple[str, str]] = set()

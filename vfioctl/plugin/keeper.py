@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from time import monotonic
 
-from vfioctl.plugin import claims, reservations
+from vfioctl.plugin import claims
 from vfioctl.plugin.arbiter import arbitrate, refuse
 from vfioctl.plugin.bell import Bell
-from vfioctl.plugin.claims import Ledger
+from vfioctl.plugin.claims import Ledger, Openers
 from vfioctl.plugin.conflicts import Conflict, conflicts, leaks
 from vfioctl.plugin.counts import Counts
+from vfioctl.plugin.reservations import Reservations, load
 from vfioctl.plugin.succession import reserve
 from vfioctl.typed import TYPE_CHECKING
 
@@ -41,24 +42,28 @@ class Keeper:
         self.changed = Bell()
         """Rung when the ledger is another one."""
         self.counts = Counts()
-        self._path = path
-        self._boot = boot
+        self._file = Reservations(path, boot) if path is not None else None
         self._unsaved: str | None = None
         self._items: dict[Key, Item] = {}
         self._offers: Sequence[Offer] = ()
         self._resources: frozenset[str] = frozenset()
         self._seen: frozenset[tuple[object, ...]] = frozenset()
-        self.ledger = self._load()
+        self.ledger = self._begin(path, boot)
 
-    def _load(self) -> Ledger:
+    def _begin(self, path: str | None, boot: str) -> Ledger:
         now = self.clock()
-        if self._path is None:
+        if path is None:
             return Ledger(now)
         try:
-            return reservations.load(self._path, self._boot, now)
+            kept = load(path, boot, now)
         except (OSError, ValueError) as error:
             log.warning("what was allocated before is not known until the kubelet says: %s", error)
             return Ledger(now)
+        if kept.damage is not None:
+            log.warning(
+                "%s: %s: what was written after that is not known until the kubelet says", path, kept.damage
+            )
+        return kept.ledger
 
     def arbitrate(self, offers: Sequence[Offer], modes: Modes) -> Arbitration:
         """Say what to publish, given how the hardware is; these items are known from now on."""
@@ -90,7 +95,7 @@ class Keeper:
 
     def observe(self, listed: Mapping[Key, Owner], asked: float) -> None:
         """Note the kubelet's list; what it lists of other plugins is nothing to us."""
-        ours = {claim.resource for claim in self.ledger.claims} | self._resources
+        ours = {claim.resource for claim in self.ledger.claims.in_no_order()} | self._resources
         mine = {key: owner for key, owner in listed.items() if key[0] in ours}
         self._take(claims.observe(self.ledger, mine, self._items, asked, self.clock()))
         self._report()
@@ -103,7 +108,7 @@ class Keeper:
     def strangers(self, openers: tuple[Opener, ...]) -> None:
         """Note who has nodes open, as seen in a look at the host; of claims it is known better."""
         if openers != self.ledger.openers and not self.ledger.claims:
-            self._take(self.ledger._replace(openers=openers))
+            self._take(self.ledger._replace(openers=Openers(openers)))
 
     def told(self, pods: tuple[PodSpec, ...]) -> None:
         """Note what pods want, as the kubelet streams it; none: it does not."""
@@ -135,27 +140,27 @@ class Keeper:
         now = self.clock()
         return frozenset(
             address.slot
-            for claim in self.ledger.claims
+            for claim in self.ledger.claims.in_no_order()
             if claim.resource != resource and now < claim.since + claims.SETTLE
             for address in claim.members
         )
 
     def _take(self, ledger: Ledger) -> None:
         before, self.ledger = self.ledger, ledger
-        if (ledger.claims, ledger.renewed) != (before.claims, before.renewed):
-            self._save()
+        if ledger.claims is not before.claims or ledger.renewed != before.renewed:
+            self._save(before)
         if ledger != before:
             self.changed.ring()
 
-    def _save(self) -> None:
-        if self._path is None:
+    def _save(self, before: Ledger) -> None:
+        if self._file is None:
             return
         try:
-            reservations.save(self._path, self._boot, self.ledger)
+            self._file.keep(before, self.ledger)
         except OSError as error:
             # The plugin goes on: only one that is killed now would have to ask the kubelet first.
             if str(error) != self._unsaved:
-                log.error("%s: what is allocated is not kept: %s", self._path, error.strerror)  # noqa: TRY400 - its word is enough
+                log.error("%s: what is allocated is not kept: %s", self._file.path, error.strerror)  # noqa: TRY400 - its word is enough
             self._unsaved = str(error)
         else:
             self._unsaved = None

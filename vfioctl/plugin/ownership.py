@@ -68,14 +68,13 @@ class Book:
         self.ledger = ledger
         self._modes = modes
         self._now = now
-        self._claims = {claim.key: claim for claim in ledger.claims}
         self._notes = dict(_notes(ledger, now))
         self._watch = Watch(ledger)
 
     def row(self, item: Item) -> Row:
         """Return the row of an item."""
         key = item.resource, item.id
-        claim = self._claims.get(key)
+        claim = self.ledger.claim(key)
         return Row(
             item.resource,
             item.id,

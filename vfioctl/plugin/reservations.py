@@ -2,6 +2,10 @@
 
 They are not authoritative: the kubelet's list is, once it has answered. But it does not tell of an Allocate
 whose pod is still being admitted, nor of what was being released.
+
+A line of JSON says whose file it is, and each line after it one change, in the order in which they happened.
+A change is written in one call before it is answered for, and the whole anew when most lines are outdated.
+It is not synced: it need not outlast a power cut, which ends all pods too, only this process.
 """
 
 from __future__ import annotations
@@ -11,18 +15,23 @@ import os
 from pathlib import Path
 
 from vfioctl.model.address import PciAddress
+from vfioctl.model.value import NamedTuple
+from vfioctl.plugin.claimed import Claims
 from vfioctl.plugin.claims import Claim, Ledger, Owner
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
+
+    from vfioctl.plugin.claims import Key
 
 FILE = "plugin-claims.json"
 """Beside the lock, gone after a reboot as all claims are."""
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
-_SCHEMA = 1
+_SCHEMA = 2
+_SPARE = 256
+"""Outdated lines that a file may have besides as many as there are claims."""
 
 
 def boot_id() -> str:
@@ -33,66 +42,169 @@ def boot_id() -> str:
         return ""
 
 
-def save(path: str, boot: str, ledger: Ledger) -> None:
-    """Keep what is claimed: the file has what it had or this, whatever happens meanwhile.
+class Reservations:
+    """The file, as one process writes it."""
 
-    Not synced: it need not outlast a power cut, only this process.
+    def __init__(self, path: str, boot: str) -> None:
+        """Write nothing yet; what is there stays until the first change."""
+        self.path = path
+        self._boot = boot
+        self._texts: dict[Key, bytes] = {}
+        """The line of each claim that there is."""
+        self._count = 0
+        """How many lines there are in the file."""
+        self._state: tuple[int, int, int] | None = None
+        """Device, inode and size of the file as it was left; None while it is not ours or not whole."""
 
-    Raises:
-        OSError: the kernel's word.
+    def keep(self, before: Ledger, now: Ledger) -> None:
+        """Keep what changed: the file tells of it when this returns, or else has what it had before.
 
-    """
-    head = json.dumps({"schema": _SCHEMA, "boot_id": boot, "renewed": ledger.renewed})
-    # In the way of an answer to the kubelet: of hundreds of claims one is another than before.
-    text = f'{head[:-1]}, "claims": [{", ".join(_texts(ledger.claims))}]}}\n'
-    draft = f"{path}.new"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(draft, path)  # noqa: PTH105 - one call
+        Raises:
+            OSError: the kernel's word.
+
+        """
+        lines = self._changes(before, now)
+        if now.renewed != before.renewed:
+            lines.append(_line(renewed=now.renewed))
+        if self._state is None:
+            self._texts = {claim.key: _line(claim=_told(claim)) for claim in now.claims}
+        if self._state is None or (lines and not self._appended(lines)):
+            self._write_all(now.renewed)
+
+    def _changes(self, before: Ledger, now: Ledger) -> list[bytes]:
+        lines = []
+        for key, claim in now.claims.since(before.claims):
+            text = _line(gone=key) if claim is None else _line(claim=_told(claim))
+            if claim is None:
+                self._texts.pop(key, None)
+            elif text == self._texts.get(key):
+                continue  # Nothing of it changed that is kept.
+            else:
+                self._texts[key] = text
+            lines.append(text)
+        return lines
+
+    def _appended(self, lines: list[bytes]) -> bool:
+        """Add lines to the file, all or none; False where it has to be written anew."""
+        if self._count + len(lines) > 2 * len(self._texts) + _SPARE:
+            return False
+        try:
+            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            return self._state == _state(file) and self._added(file, b"".join(lines), len(lines))
+        except OSError:
+            return False
+        finally:
+            os.close(file)
+
+    def _added(self, file: int, data: bytes, count: int) -> bool:
+        device, inode, size = self._state or _state(file)
+        if os.write(file, data) < len(data):
+            # A full disk. Half a line would end what is read of the file, and nobody was told of it yet.
+            os.ftruncate(file, size)
+            return False
+        self._state = device, inode, size + len(data)
+        self._count += count
+        return True
+
+    def _write_all(self, renewed: float | None) -> None:
+        """Put another file in its place, which has everything."""
+        self._state = None
+        draft = f"{self.path}.new"
+        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            head = _line(schema=_SCHEMA, boot_id=self._boot, renewed=renewed)
+            view = memoryview(b"".join((head, *self._texts.values())))
+            while view:
+                view = view[os.write(file, view) :]
+            os.replace(draft, self.path)  # noqa: PTH105 - one call
+            self._state, self._count = _state(file), len(self._texts)
+        finally:
+            os.close(file)
 
 
-def load(path: str, boot: str, now: float) -> Ledger:
+def _state(file: int) -> tuple[int, int, int]:
+    status = os.fstat(file)
+    return status.st_dev, status.st_ino, status.st_size
+
+
+class Kept(NamedTuple):
+    """What a file told."""
+
+    ledger: Ledger
+    damage: str | None = None
+    """Why not all of it could be read."""
+
+
+def load(path: str, boot: str, now: float) -> Kept:
     """Return the ledger of a plugin that starts now: with the claims of this boot, where there is a file.
 
+    A line that cannot be read ends it: a plugin that was killed while it wrote leaves one, which it has not
+    answered for.
+
     Raises:
-        ValueError: the file is damaged.
+        ValueError: there is no telling whose file it is.
         OSError: it cannot be read.
 
     """
     try:
-        document = json.loads(Path(path).read_text("utf-8"))
+        head, *lines = Path(path).read_bytes().split(b"\n")
     except FileNotFoundError:
-        return Ledger(now)
+        return Kept(Ledger(now))
     try:
+        document = json.loads(head)
         if document["schema"] != _SCHEMA or document["boot_id"] != boot:
-            return Ledger(now)
-        claims = sorted(map(_decode, document["claims"]), key=lambda claim: claim.key)
-        return Ledger(now, tuple(claims), renewed=_moment(document["renewed"]))
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"no claims: {error}") from error
+            return Kept(Ledger(now))
+        renewed = _moment(document["renewed"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: no claims: {error}") from error
+    return _replayed(lines, Ledger(now, renewed=renewed))
 
 
-_written: dict[int, tuple[Claim, str]] = {}
-"""The claims of the last time with their texts, by identity, which is told sooner than equality."""
+def _replayed(lines: list[bytes], ledger: Ledger) -> Kept:
+    claims: dict[Key, Claim] = {}
+    damage = None
+    # What follows the last end of a line is a line without one, or nothing.
+    *whole, torn = lines or [b"all of it"]
+    for number, line in enumerate(whole, 2):
+        try:
+            ledger = _changed(ledger, claims, json.loads(line))
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            damage = f"line {number} cannot be read ({error})"
+            break
+    if torn and damage is None:
+        damage = "the last line is torn"
+    return Kept(ledger._replace(claims=Claims(claims.values())), damage)
 
 
-def _texts(claims: Iterable[Claim]) -> list[str]:
-    """Return the texts of claims; those that were there the last time are not written anew."""
-    global _written  # noqa: PLW0603 - the memory of one process, which keeps one file
-    pairs = [_written.get(id(claim)) or (claim, _encoded(claim)) for claim in claims]
-    _written = {id(pair[0]): pair for pair in pairs}
-    return [text for _, text in pairs]
+def _changed(ledger: Ledger, claims: dict[Key, Claim], change: object) -> Ledger:
+    match change:
+        case {"claim": dict() as told}:
+            claim = _decode(told)
+            claims[claim.key] = claim
+        case {"gone": [str() as resource, str() as item]}:
+            claims.pop((resource, item), None)
+        case {"renewed": float() | int() | None as when}:
+            return ledger._replace(renewed=_moment(when))
+        case _:
+            raise ValueError(f"no change: {change!r}")
+    return ledger
 
 
-def _encoded(claim: Claim) -> str:
-    return json.dumps(
-        {
-            **claim._asdict(),
-            "members": [str(address) for address in claim.members],
-            "bound": [str(address) for address in claim.bound],
-        }
-    )
+def _line(**members: object) -> bytes:
+    return json.dumps(members).encode() + b"\n"
+
+
+def _told(claim: Claim) -> dict[str, object]:
+    return {
+        **claim._asdict(),
+        "members": [str(address) for address in claim.members],
+        # Whoever is at it goes with the plugin: it is begun anew.
+        "cleaning": False,
+        "bound": [str(address) for address in claim.bound],
+    }
 
 
 def _decode(written: dict[str, Any]) -> Claim:
@@ -105,8 +217,6 @@ def _decode(written: dict[str, Any]) -> Claim:
         owner=_owner(written["owner"]),
         former=_owner(written["former"]),
         absent=_moment(written["absent"]),
-        # Whoever was at it went with the plugin: it is begun anew.
-        cleaning=False,
         bound=_addresses(written["bound"]),
     )
 

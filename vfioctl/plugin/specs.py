@@ -48,7 +48,7 @@ class Specs(NamedTuple):
     pods: tuple[PodSpec, ...] = ()
     given: tuple[Given, ...] = ()
 
-    def noting(self, keys: Sequence[Key], claims: Sequence[Claim], now: float) -> Specs:
+    def noting(self, keys: Sequence[Key], claims: Iterable[Claim], now: float) -> Specs:
         """Return them with whose an Allocate of now was, where that is told; ``claims`` as before it."""
         if not self.pods or not keys:
             return self

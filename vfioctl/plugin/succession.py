@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from vfioctl.model.value import NamedTuple
-from vfioctl.plugin.claims import Claim, in_order
+from vfioctl.plugin.claims import Claim
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from vfioctl.plugin.claimed import Claims
     from vfioctl.plugin.claims import Ledger
     from vfioctl.plugin.values import Item
 
@@ -29,6 +30,13 @@ class Ended(NamedTuple):
             return True
         return claim.owner is not None and claim.owner.of_pod in self.pods
 
+    def company(self, claims: Claims) -> Iterator[Claim]:
+        """Yield what else they had, of all claims."""
+        for call in self.calls:
+            yield from claims.of_call(call)
+        for pod in self.pods:
+            yield from claims.of_pod(pod)
+
 
 def ended(claims: Iterable[Claim]) -> Ended:
     """Return who must have ended for these claims to be made anew."""
@@ -36,31 +44,27 @@ def ended(claims: Iterable[Claim]) -> Ended:
     return Ended(
         found,
         frozenset(one.owner.of_pod for one in found if one.owner is not None),
-        frozenset((one.resource, one.since) for one in found),
+        # What was there before this plugin's time has no time of its own, and came in no known call.
+        frozenset((one.resource, one.since) for one in found if one.since),
     )
 
 
 def ended_by(ledger: Ledger, items: Iterable[Item]) -> Ended:
     """Return who must have ended for these items to be given anew: the kubelet itself says so."""
-    keys = {(item.resource, item.id) for item in items}
-    # In the way of an answer to the kubelet: what a claim begins with is its key.
-    return ended([one for one in ledger.claims if one[:2] in keys])
+    found = (ledger.claim((item.resource, item.id)) for item in items)
+    return ended(claim for claim in found if claim is not None)
 
 
 def reserve(ledger: Ledger, items: Iterable[Item], now: float) -> Ledger:
     """Note an Allocate that is granted; what else those had who must have ended for it is theirs no more."""
     taken = {(item.resource, item.id): item for item in items}
     over = ended_by(ledger, taken.values())
+    changes = {
+        claim.key: claim._replace(absent=now) for claim in over.company(ledger.claims) if claim.absent is None
+    }
     before = {claim.key: claim for claim in over.claims}
-    kept = ledger.claims
-    if before:
-        others = [claim for claim in kept if claim[:2] not in before]
-        kept = tuple(
-            claim._replace(absent=now) if claim.absent is None and over.has(claim) else claim
-            for claim in others
-        )
-    reserved = (_reserved(item, before.get(key), now) for key, item in taken.items())
-    return ledger._replace(claims=in_order((*kept, *reserved)))
+    changes |= {key: _reserved(item, before.get(key), now) for key, item in taken.items()}
+    return ledger._replace(claims=ledger.claims.replaced(changes))
 
 
 def _reserved(item: Item, before: Claim | None, now: float) -> Claim:
