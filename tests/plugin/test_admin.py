@@ -143,12 +143,12 @@ def test_resync_waits_for_a_look_that_began_afterwards(place: Path) -> None:
         async with office(place) as one:
             one.stage.eyes.gate.clear()
             one.stage.plugin.poke()
-            await one.stage.kubelet.until(lambda: one.stage.plugin.looking)
-            before = one.stage.plugin.looks
+            await one.stage.kubelet.until(lambda: one.stage.plugin.look.under_way)
+            before = one.stage.plugin.look.count
             asking = asyncio.create_task(one.ask("resync"))
             one.stage.eyes.gate.set()
             assert (await asking)["summary"].startswith("2 of 2 resources")
-            assert one.stage.plugin.looks == before + 2
+            assert one.stage.plugin.look.count == before + 2
             one.stage.eyes.error = ValueError("odd host")
             with pytest.raises(VfioctlError, match="could not be looked at: ValueError: odd host"):
                 await one.ask("resync")

@@ -36,7 +36,7 @@ def test_every_allocation_counts_once_by_how_it_ended(place: Path) -> None:
             await stage.kubelet.admit(pod("unlucky", {NIC: 1}))
             assert counts.allocations == {(GPU, GRANTED): 1, (GPU, DENIED): 1, (NIC, FAILED): 1}
             assert counts.allocate_seconds.count == 3
-            assert counts.look_seconds.count == stage.plugin.looks
+            assert counts.look_seconds.count == stage.plugin.look.count
 
     asyncio.run(run())
 

@@ -48,6 +48,8 @@ def asleep_in(view: View) -> list[str]:
         ([address_of(9), "/dev/vfio/77"], [9]),
         (["/dev/vfio/77"], None),
         ([address_of(1), "/dev/vfio/77"], None),
+        (["/dev/vfio/78"], []),
+        ([address_of(1), "/dev/vfio/noiommu-78"], [1]),
         (["/dev/vfio/devices"], None),
         (["/dev/vfio/vfio"], None),
         (["/dev/iommu"], None),
@@ -55,10 +57,15 @@ def asleep_in(view: View) -> list[str]:
     ],
 )
 def test_whose_a_place_is(host: Path, places: list[str], expected: list[int] | None) -> None:
-    """Of a new group nothing is known, unless there is a new function as well; of other nodes never."""
-    reading = read_whole(Files(HostRoot(str(host))))
+    """Of a new group nothing is known, unless there is a new function as well; of other nodes never.
 
-    touched = touched_by(places, reading)
+    A group that is gone is nobody's: its node is often reported after its last function was missed.
+    """
+    root = HostRoot(str(host))
+    reading = read_whole(Files(root))
+    (host / "sys/kernel/iommu_groups/77").mkdir()
+
+    touched = touched_by(places, reading, root)
 
     assert touched == (None if expected is None else frozenset(at(address_of(one)) for one in expected))
 
@@ -90,6 +97,28 @@ def test_only_where_something_was_reported_it_is_looked(host: Path) -> None:
     whole = eyes(["/dev/iommu"])
     assert asleep_in(whole) == [address_of(0), address_of(1), address_of(2)]
     assert whole.touched is None
+
+
+def test_a_look_at_everything_has_parts_and_others_come_between(host: Path) -> None:
+    """A part says that there is more; what is seen meanwhile is known in the end as well."""
+    eyes = HostEyes(str(host), part=2)
+    first = eyes()
+    asleep(host, 0)
+    asleep(host, 3)
+    part = eyes()
+    assert part.more
+    assert (part.host, part.touched) == (first.host, frozenset())
+    asleep(host, 1)
+    between = eyes([address_of(1)])
+    assert not between.more
+    assert asleep_in(between) == [address_of(1)]
+
+    whole = eyes()
+
+    assert not whole.more
+    assert whole.touched is None
+    assert asleep_in(whole) == [address_of(0), address_of(1), address_of(3)]
+    assert eyes().more
 
 
 def test_what_did_not_change_is_the_same_object_on_both_sides(host: Path) -> None:

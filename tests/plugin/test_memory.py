@@ -56,14 +56,17 @@ def test_what_is_remembered_is_what_is_so(name: str, tmp_path: Path) -> None:
 TWO = config('name = "a.b/gpus"\nselect = ["class:gpu"]', 'name = "a.b/nics"\nselect = ["class:nic"]')
 
 
-def remembered(before: Host, after: Host, configured: Config, *touched: str, missing: str = "") -> list[str]:
+def remembered(
+    before: Host, after: Host, configured: Config, *touched: str, missing: str = "", whole: bool = False
+) -> list[str]:
     """Return which resources are not decided anew when a host changes."""
     memory = Memory()
     gone: set[str] = set()
     sight = seeing()._replace(has_node=lambda path: path not in gone)
     first = memory.sort_out(before, configured, NOBODY, sight, None)
     gone.add(missing)
-    second = memory.sort_out(after, configured, NOBODY, sight, frozenset(map(at, touched)))
+    places = None if whole else frozenset(map(at, touched))
+    second = memory.sort_out(after, configured, NOBODY, sight, places)
     assert second == sort_out(after, configured, NOBODY, sight)
     return [one.resource for one, other in zip(first.offers, second.offers, strict=True) if one is other]
 
@@ -82,6 +85,16 @@ def test_only_what_a_change_concerns_is_decided_anew() -> None:
     assert remembered(HOST, machine(*HOST.devices, given("0000:05:00.0", 9)), TWO, "0000:05:00.0") == []
     without = HOST._replace(devices=HOST.devices[1:])
     assert remembered(HOST, without, TWO, GPU) == ["a.b/nics"]
+
+
+def test_after_a_look_at_everything_only_what_changed_is_decided_anew() -> None:
+    """A node may come or go without any change of a device: it is asked for each of them."""
+    devices = [HOST.devices[0]._replace(driver="nouveau"), *HOST.devices[1:]]
+    after = HOST._replace(devices=tuple(devices))
+
+    assert remembered(HOST, HOST, TWO, whole=True) == ["a.b/gpus", "a.b/nics"]
+    assert remembered(HOST, after, TWO, whole=True) == ["a.b/nics"]
+    assert remembered(HOST, HOST, TWO, whole=True, missing="/dev/vfio/4") == []
 
 
 def test_what_holds_for_the_whole_host_concerns_everything() -> None:

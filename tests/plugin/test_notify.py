@@ -116,12 +116,12 @@ def test_the_watchdog_is_fed_only_while_looks_come_to_an_end(place: Path) -> Non
         async with told(place, watchdog="30000") as (manager_, _, plugin):
             await manager_.until("READY=1")
             await manager_.until("WATCHDOG=1")
-            plugin.last_try = monotonic() - 1000
+            plugin.look.last_try = monotonic() - 1000
             await manager_.until("STATUS=2 of 2 resources registered, 3 items, 2 healthy; no look")
             await asyncio.sleep(0.05)
             with pytest.raises(BlockingIOError):
                 manager_.channel.recv(100)
-            plugin.last_try = monotonic()
+            plugin.look.last_try = monotonic()
             await manager_.until("WATCHDOG=1")
 
     asyncio.run(run())

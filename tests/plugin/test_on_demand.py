@@ -46,7 +46,7 @@ def test_a_container_starts_when_its_devices_are_bound(place: Path) -> None:
             assert [node.host_path for node in grant[GPU].devices] == ["/dev/vfio/vfio", "/dev/vfio/1"]
             assert did(str(place)) == [["bind", FIRST]]
             stage.see(*GIVEN)
-            await stage.until(lambda: stage.plugin.supervisor.looks > 1)
+            await stage.until(lambda: stage.plugin.supervisor.look.count > 1)
             # A restart: it is bound already.
             assert await stage.kubelet.start_container(one, one.containers[0]) is not None
             assert did(str(place)) == [["bind", FIRST]]
@@ -157,9 +157,9 @@ def test_what_is_bound_at_the_start_is_bound_once(place: Path) -> None:
             await stage.until(lambda: len(did(str(place))) == 2)
             assert stage.plugin.states()[FIRST][2] == "driver-changed"
             for _ in range(5):
-                looks = stage.plugin.supervisor.looks
+                looks = stage.plugin.supervisor.look.count
                 stage.plugin.supervisor.poke()
-                await stage.until(lambda: stage.plugin.supervisor.looks > looks)  # noqa: B023 - at once
+                await stage.until(lambda: stage.plugin.supervisor.look.count > looks)  # noqa: B023 - at once
             assert sorted(did(str(place))) == [["bind", FIRST], ["bind", SOUND]]
             stage.see(*GIVEN)
             await stage.until_counts(GPU, 1, 1)
@@ -194,11 +194,11 @@ def test_with_the_key_a_bridge_is_released_with_the_bind(place: Path) -> None:
             assert one.active, one.message
             assert did(str(place)) == [["bind, bridges too", FIRST]]
             stage.see(BRIDGE, *GIVEN)
-            await stage.until(lambda: stage.plugin.supervisor.looks > 1)
+            await stage.until(lambda: stage.plugin.supervisor.look.count > 1)
             assert await stage.kubelet.start_container(one, one.containers[0]) is not None
             assert did(str(place)) == [["bind, bridges too", FIRST]] * 2
             stage.see(RELEASED, *GIVEN)
-            await stage.until(lambda: stage.plugin.supervisor.looks > 2)
+            await stage.until(lambda: stage.plugin.supervisor.look.count > 2)
             assert await stage.kubelet.start_container(one, one.containers[0]) is not None
             assert did(str(place)) == [["bind, bridges too", FIRST]] * 2
 

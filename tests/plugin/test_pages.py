@@ -74,7 +74,7 @@ def test_metrics_say_how_items_streams_and_calls_stand(place: Path) -> None:
             assert found[key("stream_up", resource=GPU)] == 1
             assert found[key("allocate_seconds_bucket", le="+Inf")] == 1
             assert found["allocate_seconds_count"] == 1
-            assert found["resync_seconds_count"] == stage.plugin.looks
+            assert found["resync_seconds_count"] == stage.plugin.look.count
             assert found["config_reload_success"] == 1
             assert found["releases_total"] == found["group_conflicts_total"] == 0
             stage.plugin.counts.released(2)
@@ -92,7 +92,7 @@ def test_ready_is_when_every_resource_has_a_stream(place: Path) -> None:
 
     async def run() -> None:
         async with scene(place, *BOTH, kubelet_runs=False) as stage:
-            await stage.kubelet.until(lambda: stage.plugin.looks)
+            await stage.kubelet.until(lambda: stage.plugin.look.count)
             assert await page(stage, "/readyz") == (503, "there is no kubelet: 2 resources wait for it\n")
             assert (await page(stage, "/healthz"))[0] == 200
             await stage.kubelet.start()
@@ -108,12 +108,12 @@ def test_healthy_is_when_the_host_was_seen_of_late(place: Path) -> None:
     async def run() -> None:
         async with scene(place, *BOTH) as stage:
             await stage.kubelet.until(lambda: stage.plugin.ready)
-            stage.plugin.last_look = monotonic() - 500
-            stage.plugin.look_error = "looking at the host takes more than 30 s"
+            stage.plugin.look.last = monotonic() - 500
+            stage.plugin.look.error = "looking at the host takes more than 30 s"
             told = "the host was not seen for 500 s: looking at the host takes more than 30 s\n"
             assert await page(stage, "/healthz") == (503, told)
             assert await page(stage, "/livez") == (200, "ok\n")
-            stage.plugin.last_try = monotonic() - 500
+            stage.plugin.look.last_try = monotonic() - 500
             assert await page(stage, "/livez") == (503, "no look at the host has ended for 500 s\n")
 
     asyncio.run(run())

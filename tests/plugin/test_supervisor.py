@@ -93,7 +93,7 @@ def test_a_burst_of_changes_is_a_few_looks(place: Path) -> None:
         plugin = Supervisor(eyes, Table(str(place)), lambda held: held, reports(), QUICK)
         running = asyncio.create_task(plugin.run())
         await asyncio.sleep(0.1)
-        assert 1 <= plugin.looks < 50
+        assert 1 <= plugin.look.count < 50
         plugin.stop()
         await running
 
@@ -127,11 +127,11 @@ def test_a_report_of_one_device_is_a_look_at_that_device(place: Path) -> None:
             ([Change("add", "mdev", "some-uuid", f"/devices/pci0000:00/{NAME}/some-uuid")], None),
             ([Change("add", "pci", "what:is.this")], None),
         ):
-            looks = plugin.looks
+            looks = plugin.look.count
             for one in burst:
                 heard.put_nowait(one)
             async with asyncio.timeout(5):
-                await plugin.changed.until(lambda: plugin.looks > looks)  # noqa: B023 - awaited
+                await plugin.changed.until(lambda: plugin.look.count > looks)  # noqa: B023 - awaited
             assert eyes.asked[-1] == expected
         assert len(eyes.asked) == 6
         plugin.stop()
@@ -157,12 +157,12 @@ def test_doubt_is_settled_where_it_arose(place: Path) -> None:
         plugin = Supervisor(eyes, Doubting(str(place)), lambda held: held, reports(), QUICK)
         running = asyncio.create_task(plugin.run())
         async with asyncio.timeout(5):
-            await plugin.changed.until(lambda: plugin.looks == 1)
+            await plugin.changed.until(lambda: plugin.look.count == 1)
             eyes.first.set()
-            await plugin.changed.until(lambda: plugin.looks == 4)
+            await plugin.changed.until(lambda: plugin.look.count == 4)
         assert eyes.asked == [None, {NAME}, {NAME}, {NAME}]
         await asyncio.sleep(3 * QUICK.doubt)
-        assert plugin.looks == 4
+        assert plugin.look.count == 4
         plugin.stop()
         await running
 
@@ -194,8 +194,8 @@ def test_a_large_host_is_left_alone_for_longer_while_it_is_heard(place: Path, de
         plugin = Supervisor(Slow(*BOTH), Table(str(place)), lambda held: held, heard, times)
         running = asyncio.create_task(plugin.run())
         async with asyncio.timeout(5):
-            await plugin.changed.until(lambda: plugin.looks > 3)
-        assert deaf or plugin.period > 3
+            await plugin.changed.until(lambda: plugin.look.count > 3)
+        assert deaf or plugin.look.period > 3
         nothing: frozenset[str] | None = None if deaf else frozenset()
         assert looked[:3] == [None, nothing, nothing]
         plugin.stop()
@@ -216,7 +216,7 @@ def test_ears_that_fail_leave_the_eyes(place: Path) -> None:
         plugin = Supervisor(Eyes(*BOTH), Table(str(place)), lambda held: held, reports(), times)
         running = asyncio.create_task(plugin.run())
         async with asyncio.timeout(5):
-            await plugin.changed.until(lambda: plugin.looks > 5)
+            await plugin.changed.until(lambda: plugin.look.count > 5)
         plugin.stop()
         await running
 
@@ -235,12 +235,12 @@ def test_a_look_that_blocks_or_fails_changes_nothing(place: Path) -> None:
             assert done.phase == "Running"
             stage.eyes.error = ValueError("odd host")
             stage.eyes.gate.set()
-            await stage.kubelet.until(lambda: stage.plugin.look_error == "ValueError: odd host")
+            await stage.kubelet.until(lambda: stage.plugin.look.error == "ValueError: odd host")
             assert stage.kubelet.books.counts(GPU) == (2, 2)
             stage.eyes.error = None
             stage.eyes.offers = (offer(GPU, "a"),)
             await stage.settled(gpu=(1, 1))
-            assert stage.plugin.look_error is None
+            assert stage.plugin.look.error is None
 
     asyncio.run(run())
 
@@ -530,9 +530,9 @@ def test_a_node_that_comes_or_goes_is_reason_to_look(place: Path) -> None:
             await stage.settled(gpu=(2, 2))
             for change in (door.mkdir, (door / "7").touch, (door / "7").unlink, door.rmdir):
                 await asyncio.sleep(0.01)
-                looks = stage.plugin.looks
+                looks = stage.plugin.look.count
                 change()
-                await stage.kubelet.until(lambda: stage.plugin.looks > looks)  # noqa: B023 - awaited
+                await stage.kubelet.until(lambda: stage.plugin.look.count > looks)  # noqa: B023 - awaited
 
     asyncio.run(run())
 

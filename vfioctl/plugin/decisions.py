@@ -52,6 +52,8 @@ class View(NamedTuple):
     """Items that the host cannot spare, and why."""
     touched: frozenset[PciAddress] | None = None
     """The functions that were looked at again, all others being as before; None: everything was."""
+    more: bool = False
+    """Whether this is what was known before, and a look at everything has only come a part further."""
 
     def parts(self) -> tuple[object, ...]:
         """Return what most looks have in common, as the very same objects."""

@@ -40,6 +40,30 @@ class _Known(NamedTuple):
     reaches: dict[str, _Reach]
 
 
+class _Nodes:
+    """Asks for device nodes, and remembers what was answered."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, bool | None] = {}
+
+    def asking(self, sight: Sight) -> Sight:
+        """Return a sight whose answers are remembered."""
+        has_node = sight.has_node
+
+        def asked(path: str) -> bool | None:
+            answer = self._answers[path] = has_node(path)
+            return answer
+
+        return sight._replace(has_node=asked)
+
+    def same(self, sight: Sight) -> bool:
+        """Tell whether all that was asked is answered as before; else it is forgotten."""
+        if all(sight.has_node(path) is answer for path, answer in self._answers.items()):
+            return True
+        self._answers.clear()
+        return False
+
+
 class _Reach(NamedTuple):
     """What a resource is about."""
 
@@ -53,6 +77,7 @@ class Memory:
     def __init__(self) -> None:
         """Know nothing."""
         self._known: _Known | None = None
+        self._nodes = _Nodes()
 
     def sort_out(
         self,
@@ -64,23 +89,27 @@ class Memory:
     ) -> Sorted:
         """Decide which resource offers what.
 
-        ``touched`` are the functions of which anything may have changed, their nodes included; None: all.
+        ``touched`` are the functions of which anything may have changed, their nodes included; None: all. Of
+        these what did change is another object than before, but for nodes, which are asked for.
         """
         resources = resources_of(host, config)
         known = self._known
         kept: dict[str, Piece] = {}
+        if touched is None and self._nodes.same(sight):
+            touched = frozenset()
         if known is not None and touched is not None and _same_world(known, host, config, cordoned, sight):
             kept = _untouched(known, host, touched)
+        asking = self._nodes.asking(sight)
         selection = Selection(host)
         selected = [
-            (one, kept[one.name].lots if one.name in kept else tuple(lots(host, one, sight, selection)))
+            (one, kept[one.name].lots if one.name in kept else tuple(lots(host, one, asking, selection)))
             for one in resources
         ]
         claims = claimed(lot for _, found in selected for lot in found)
-        fits = [kept.get(one.name) or begun(host, one, found, claims, sight) for one, found in selected]
+        fits = [kept.get(one.name) or begun(host, one, found, claims, asking) for one, found in selected]
         spread = spread_groups(fits)
         pieces = [
-            piece if piece.resource.name in kept else offered(host, piece, spread, cordoned, sight)
+            piece if piece.resource.name in kept else offered(host, piece, spread, cordoned, asking)
             for piece in fits
         ]
         reaches = {

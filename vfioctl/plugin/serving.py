@@ -155,11 +155,11 @@ async def bind_at_start(supervisor: Supervisor, starting: AtStart) -> None:
     """Bind what a look finds on another driver, if that is to be done at the start."""
     looks, rules = 0, supervisor.rules
     while True:
-        await supervisor.changed.until(lambda: supervisor.looks > looks)  # noqa: B023 - asked before it changes
+        await supervisor.changed.until(lambda: supervisor.look.count > looks)  # noqa: B023 - asked before it changes
         if supervisor.rules is not rules:
             rules = supervisor.rules
             starting.again()
-        looks = supervisor.looks
+        looks = supervisor.look.count
         decisions = rules_of(supervisor)
         await starting.consider(decisions.config, decisions.judged.offers if decisions.judged else ())
 

@@ -106,15 +106,15 @@ def standing(plugin: Supervisor) -> Standing:
         for kept in plugin.kept.values()
     )
     # A look is made after a pause as long as the one before took, and may itself take as long as it may.
-    late = plugin.period + plugin.times.retry + 2 * PATIENCE
+    late = plugin.look.period + plugin.times.retry + 2 * PATIENCE
     return Standing(
         tuple(served),
         kubelet=plugin.kubelet_there,
-        looked=plugin.last_look is not None,
-        since_look=now - (plugin.began if plugin.last_look is None else plugin.last_look),
-        since_try=now - plugin.last_try,
+        looked=plugin.look.last is not None,
+        since_look=now - (plugin.began if plugin.look.last is None else plugin.look.last),
+        since_try=now - plugin.look.last_try,
         late=late,
-        look_error=plugin.look_error,
+        look_error=plugin.look.error,
         reload_error=plugin.reload_error,
         troubles=plugin.troubles.now(),
         failures=tuple(sorted(plugin.troubles.failures.items())),

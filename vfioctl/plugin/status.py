@@ -52,7 +52,7 @@ def facts(plugin: Supervisor, parts: Sequence[Part] = ()) -> Facts:
         },
         "listen": rules.listen or None,
         "host": {
-            "looks": plugin.looks,
+            "looks": plugin.look.count,
             "seconds_since_look": int(stood.since_look) if stood.looked else None,
             "error": stood.look_error,
         },

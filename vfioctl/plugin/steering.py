@@ -84,9 +84,9 @@ class Steering:
 
     async def _resync(self) -> Result:
         await self._look()
-        if self._plugin.look_error is not None:
+        if self._plugin.look.error is not None:
             raise VfioctlError(
-                f"the host could not be looked at: {self._plugin.look_error}",
+                f"the host could not be looked at: {self._plugin.look.error}",
                 hint="what was published stands; see the plugin's log and the kernel's",
             )
         return {"summary": standing(self._plugin).summary()}
@@ -94,6 +94,6 @@ class Steering:
     async def _look(self) -> None:
         """Have the host looked at, and wait for the end of a look that began after this."""
         plugin = self._plugin
-        awaited = plugin.tries + (2 if plugin.looking else 1)
+        awaited = plugin.look.tries + (2 if plugin.look.under_way else 1)
         plugin.poke()
-        await plugin.changed.until(lambda: plugin.tries >= awaited)
+        await plugin.changed.until(lambda: plugin.look.tries >= awaited)

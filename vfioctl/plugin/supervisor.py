@@ -1,7 +1,7 @@
-"""Look at the host, compare, publish; and own what lives: services, registrations, watches.
+"""Publish what looks at the host found; and own what lives: services, registrations, watches.
 
-One look at a time, however many changes are reported meanwhile. What fails, fails alone: a resource that
-cannot be registered, a look that blocks, a configuration that is wrong each leave everything else as it was.
+What fails, fails alone: a resource that cannot be registered, a look that blocks, a configuration that is
+wrong each leave everything else as it was.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 from contextlib import suppress
-from math import inf
 from time import monotonic
 
 from vfioctl.errors import VfioctlError
@@ -18,7 +17,7 @@ from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.bell import Bell
 from vfioctl.plugin.counts import Counts
 from vfioctl.plugin.event import offered
-from vfioctl.plugin.news import News, place_of, places_between
+from vfioctl.plugin.looking import Looking
 from vfioctl.plugin.registration import PLUGINS, REGISTRY, Pace, Registration
 from vfioctl.plugin.service import Service
 from vfioctl.plugin.sockets import remove_stale, socket_name
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from vfioctl.plugin.explain import Answer
-    from vfioctl.plugin.news import Places, Report
+    from vfioctl.plugin.looking import Eyes
+    from vfioctl.plugin.news import Report
     from vfioctl.plugin.registration import State
     from vfioctl.plugin.service import Desk
 
@@ -73,12 +73,6 @@ if TYPE_CHECKING:
 
         def arbitrate(self, offers: Sequence[Offer]) -> tuple[Offer, ...]:
             """Return what to publish of it, given who owns what."""
-
-    class Eyes(Protocol):
-        """Who looks at the host."""
-
-        async def read(self, places: Places | None = None) -> object:
-            """Return what is seen; with places it is enough to look there."""
 
 
 log = logging.getLogger("vfioctl.plugin")
@@ -148,31 +142,15 @@ class Supervisor:
         self.kept: dict[str, Kept] = {}
         self.changed = Bell()
         """Rung when something was published, registered or reloaded."""
-        self.looks = 0
-        self.last_look: float | None = None
-        """When a look last succeeded, on the monotonic clock."""
-        self.began = self.last_try = monotonic()
-        """When all began, and when a look last ended, well or not."""
-        self.tries = 0
-        """How many looks have ended, well or not."""
-        self.looking = False
+        self.began = monotonic()
+        """When all began, on the monotonic clock."""
         self.reloads = 0
         """How many times the configuration was read again, well or not."""
-        self.look_error: str | None = None
         self.reload_error: str | None = None
         """Why the configuration's file is not the one in force."""
-        self._eyes = eyes
         self._load = load
-        self._changes = changes
-        self._doors = doors
         self.times = times or Times()
-        self.period = self.times.resync
-        """Seconds between two looks at everything, as it is now."""
-        self._due = 0.0
-        self._news = News()
-        self._doubtful: Places | None = frozenset()
-        """Where something was in doubt at the last look."""
-        self._deaf = changes is None
+        self.look = Looking(eyes, self, self.times, self.counts, changes, doors)
         self._stopping = asyncio.Event()
         self._reloading = False
         self._offers: Sequence[Offer] = ()
@@ -184,7 +162,7 @@ class Supervisor:
 
     def poke(self) -> None:
         """Have the whole host looked at soon."""
-        self._news.hear(None)
+        self.look.poke()
 
     def stop(self) -> None:
         """End: `run` returns as soon as all is closed."""
@@ -208,7 +186,7 @@ class Supervisor:
     @property
     def ready(self) -> bool:
         """Whether the host was seen, and every resource has its stream."""
-        return self.last_look is not None and all(state.phase == "up" for state in self.states().values())
+        return self.look.last is not None and all(state.phase == "up" for state in self.states().values())
 
     async def run(self, *, drain: bool = False) -> None:
         """Serve until `stop`; then streams are closed and sockets removed.
@@ -219,10 +197,7 @@ class Supervisor:
         for name in remove_stale(self._place):
             log.info("removed %s, left behind by an earlier start", name)
         self._watching = asyncio.create_task(self._watch.run())
-        self._tasks = [asyncio.create_task(self._look_for_ever()), asyncio.create_task(self._mind_file())]
-        self._tasks += [asyncio.create_task(self._mind_door(door)) for door in self._doors]
-        if self._changes is not None:
-            self._tasks.append(asyncio.create_task(self._listen(self._changes)))
+        self._tasks = [asyncio.create_task(one) for one in (*self.look.work(), self._mind_file())]
         try:
             await self._stopping.wait()
         finally:
@@ -247,98 +222,19 @@ class Supervisor:
             await asyncio.wait_for(told, self.times.drain)
         log.info("every list was emptied before the end, as asked for")
 
-    async def _listen(self, changes: AsyncIterator[Report]) -> None:
-        try:
-            async for report in changes:
-                place = place_of(report)
-                self._news.hear(None if place is None else (place,))
-        except Exception:
-            log.exception("changes are not reported any more")
-        self._deaf = True
-        self.poke()
-        log.warning("looking at the host every %g s from now on", self.times.resync)
+    async def consider(self) -> None:
+        """Read the configuration again, if that was asked for."""
+        if self._reloading:
+            self._reloading = False
+            await self._reload()
 
-    async def _mind_door(self, folder: str) -> None:
-        """Ring when a node comes or goes, also by hand, which the kernel does not report."""
-        watch = FolderWatch(folder, self.times.watch)
-        while True:
-            before = watch.seen
-            await asyncio.sleep(self.times.watch)
-            watch.refresh()
-            if watch.seen != before:
-                self._news.hear(places_between(folder, before, watch.seen))
+    async def judge(self, view: object) -> tuple[Sequence[Offer], bool]:
+        """Return what to publish after a look, and whether to look again soon."""
+        # Judging a large host takes a while, and calls are answered meanwhile.
+        return await asyncio.to_thread(self.rules.judge, view)
 
-    async def _look_for_ever(self) -> None:
-        places: Places | None = None
-        while True:
-            began = monotonic()
-            self.looking = True
-            pause = await self._look(places)
-            self.looking = False
-            ended = self.last_try = monotonic()
-            took = ended - began
-            self.tries += 1
-            if places is None:
-                self.period = self._pause_after(took)
-                self._due = ended + self.period
-            self.changed.ring()
-            with suppress(TimeoutError):
-                patience = min(pause, self._due - ended, self.times.resync)
-                await asyncio.wait_for(self._news.heard.wait(), patience)
-            # Never at work for more than half of the time, whatever is reported; but what takes little time
-            # does not have to wait because of what took much.
-            rest = ended + took - monotonic() if self._news.everything or places is not None else 0.0
-            await asyncio.sleep(max(self.times.settle, rest))
-            places = self._next()
-            if self._reloading:
-                self._reloading = False
-                await self._reload()
-
-    def _pause_after(self, took: float) -> float:
-        """Return how long to wait before everything is looked at again."""
-        if self._deaf:
-            return self.times.resync
-        return max(self.times.resync, min(self.times.spare * took, self.times.longest))
-
-    def _next(self) -> Places | None:
-        """Return where to look now; None: everywhere."""
-        places, doubtful = self._news.take(), self._doubtful
-        if places is None or doubtful is None or monotonic() >= self._due:
-            return None
-        return places | doubtful
-
-    async def _look(self, places: Places | None) -> float:
-        """Look, and publish what changed; return the seconds to the next look."""
-        rules, began = self.rules, monotonic()
-        try:
-            view = await self._eyes.read(places)
-            # Judging a large host takes a while, and calls are answered meanwhile.
-            offers, unsettled = await asyncio.to_thread(rules.judge, view)
-        except VfioctlError as error:
-            return self._missed(error.message)
-        except Exception as error:  # noqa: BLE001 - an odd host must not end the plugin
-            return self._missed(f"{type(error).__name__}: {error}")
-        self._say("look_error", None)
-        self.looks += 1
-        self.last_look = monotonic()
-        self.counts.looked(self.last_look - began)
-        self._doubtful = places if unsettled else frozenset()
-        await self._publish(offers)
-        return self.times.doubt if unsettled else inf
-
-    def _missed(self, error: str) -> float:
-        # What was to be seen is not known any more.
-        self._doubtful = None
-        self._say("look_error", error)
-        return self.times.retry
-
-    def _say(self, field: str, error: str | None) -> None:
-        if error != getattr(self, field):
-            setattr(self, field, error)
-            if error is not None:
-                log.error("everything stays as it was: %s", error)
-
-    async def _publish(self, offers: Sequence[Offer]) -> None:
+    async def publish(self, offers: Sequence[Offer]) -> None:
+        """Serve what is offered, and nothing else."""
         wanted = {offer.resource for offer in offers}
         await self._drop(set(self.kept) - wanted)
         self._offers = offers
@@ -360,7 +256,7 @@ class Supervisor:
 
     async def until_seen(self) -> None:
         """Wait until the host was looked at."""
-        await self.changed.until(lambda: self.last_look is not None)
+        await self.changed.until(lambda: self.look.last is not None)
 
     @property
     def kubelet_dir(self) -> str:

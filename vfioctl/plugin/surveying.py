@@ -56,7 +56,7 @@ class Survey:
         view = await self._eyes.read(places)
         config = self._rules().config
         on_demand = any(resource.bind is BindMode.ON_DEMAND for resource in config.resources)
-        if not on_demand or not isinstance(view, View):
+        if not on_demand or not isinstance(view, View) or view.more:
             return view
         # The very objects: a look that sees nothing new returns what it returned before.
         if self._seen[0] is not view or self._seen[1] is not config:

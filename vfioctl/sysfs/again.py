@@ -49,14 +49,14 @@ def read_again(files: Files, before: Reading, addresses: Collection[PciAddress])
     names = device_names(files)
     groups = group_names(attributes)
     present = [name for name in names if name in touched]
-    theirs = {*_groups_now(attributes, present), *_groups_then(before, addresses)}
+    theirs = {*groups_now(attributes, present), *groups_then(before, addresses)}
     if _others_changed(before, touched, names) or not theirs >= _difference(before.gathered.groups, groups):
         return None
     again = fetch(files, present, [name for name in groups or () if name in theirs])
     now = {one.address: one for one in again.devices}
     if any(_reaches_further(before, address, now.get(address)) for address in addresses):
         return None
-    fetched = _merged(before.gathered.fetched, again, touched, theirs)
+    fetched = merged(before.gathered.fetched, again, touched, theirs)
     vfio = read_vfio_nodes(attributes, before.gathered.vfio, addresses)
     if any(_may_wait(one, fetched, vfio) for one in now.values()):
         return None
@@ -75,21 +75,23 @@ def _difference(then: Collection[str] | None, now: Collection[str] | None) -> se
     return set(then or ()) ^ set(now or ())
 
 
-def _groups_now(attributes: Attributes, names: list[str]) -> Iterator[str]:
+def groups_now(attributes: Attributes, names: list[str]) -> Iterator[str]:
+    """Yield the groups that these devices are in now."""
     for name in names:
         group = attributes.link_name(f"{paths.PCI_DEVICES}/{name}/iommu_group")
         if group is not None:
             yield group
 
 
-def _groups_then(before: Reading, addresses: Collection[PciAddress]) -> Iterator[str]:
+def groups_then(before: Reading, addresses: Collection[PciAddress]) -> Iterator[str]:
+    """Yield the groups that these devices were in."""
     for address in addresses:
         device = before.host.by_address.get(address)
         if device is not None and device.iommu_group is not None:
             yield str(device.iommu_group)
 
 
-def _merged(
+def merged(
     before: Fetched, again: Fetched, touched: Mapping[str, PciAddress], groups: Collection[str]
 ) -> Fetched:
     """Put what was read again in the place of what was known of these devices and groups."""
