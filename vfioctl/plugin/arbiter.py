@@ -45,6 +45,10 @@ class _Index:
         self.claims = ledger.claims
         self.openers = ledger.openers.by_group
 
+    def busy(self) -> frozenset[object]:
+        """Return the ids and groups that anybody has anything to do with."""
+        return self.claims.places() | self.openers.keys()
+
     def own(self, item: Item) -> Claim | None:
         """Return the claim on the item itself."""
         return self.claims.get((item.resource, item.id))
@@ -79,14 +83,19 @@ def arbitrate(ledger: Ledger, offers: Sequence[Offer], modes: Modes, now: float)
     if ledger.quiet(now) or not (ledger.claims or ledger.openers):
         return Arbitration(tuple(offers), _again(ledger, now))
     index = _Index(ledger)
-    judged = tuple(_judged(ledger, index, offer, modes, now) for offer in offers)
+    busy = index.busy()
+    judged = tuple(_judged(ledger, index, offer, modes, now, busy) for offer in offers)
     return Arbitration(judged, _again(ledger, now))
 
 
-def _judged(ledger: Ledger, index: _Index, offer: Offer, modes: Modes, now: float) -> Offer:
+def _judged(
+    ledger: Ledger, index: _Index, offer: Offer, modes: Modes, now: float, busy: frozenset[object]
+) -> Offer:
+    # Of thousands of items most are nobody's, nor their groups.
+    near = (one for one in offer.items if one.id in busy or not busy.isdisjoint(one.groups))
     flipped = {
         item.id
-        for item in offer.items
+        for item in near
         if item.reason is None and _unfit(ledger, index, item, modes, now) is not None
     }
     if not flipped:

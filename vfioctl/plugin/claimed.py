@@ -101,6 +101,10 @@ class Claims:
         pairs = (pair for part in self.index.by_place for pair in part.items() if len(pair[1]) > 1)
         return sorted((place, claims) for place, claims in pairs if isinstance(place, int))
 
+    def places(self) -> frozenset[object]:
+        """Return all that claims are on or touch, as ids and groups, among other things."""
+        return frozenset().union(*self.index.by_place)
+
     def in_no_order(self) -> Iterator[Claim]:
         """Yield all claims, at once: to put thousands in order takes milliseconds."""
         return shelves.values(self.index.by_key)

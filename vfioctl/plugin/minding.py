@@ -161,7 +161,10 @@ class Minder:
         if looks(self.keeper.ledger, self._ended, self._asked):
             await self._see_openers()
         for claim in self.keeper.due():
-            self._begin_release(claim)
+            if self.keeper.ledger.claim(claim.key) is claim:
+                self._begin_release(claim)
+            # Hundreds may end at once: calls are answered in between, and may claim what is due anew.
+            await asyncio.sleep(0)
 
     async def _see_openers(self) -> None:
         asked = self.keeper.clock()
