@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from vfioctl.plugin.admin import private_socket
 from vfioctl.plugin.protocol import PATH_VARIABLE, encode_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.cli.conftest import Ask
     from tests.golden_files import GoldenFiles
@@ -103,7 +107,9 @@ STATUS: dict[str, Any] = {
 
 
 @contextmanager
-def plugin(*results: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+def plugin(
+    *results: dict[str, Any], listening: socket.socket | None = None
+) -> Iterator[list[dict[str, Any]]]:
     """Answer requests with these results, one after the other; yield what was asked."""
     asked: list[dict[str, Any]] = []
 
@@ -114,9 +120,11 @@ def plugin(*results: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
                 asked.append(json.loads(lines.readline()))
                 channel.sendall(encode_result(result))
 
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.settimeout(10)
+    if listening is None:
+        listening = socket.socket(socket.AF_UNIX)
         listening.bind(os.environ[PATH_VARIABLE])
+    with listening:
+        listening.settimeout(30)
         listening.listen()
         answering = threading.Thread(target=serve, args=(listening,))
         answering.start()
@@ -218,6 +226,42 @@ def test_without_a_plugin_the_code_is_3(ask: Ask, words: tuple[str, ...]) -> Non
 
     assert ended.code == 3
     assert ended.err.startswith("error: no serve-plugin runs on this host\nhint: start it: systemctl start")
+
+
+AS_ROOT_AND_AS_NOBODY = """
+import os
+from vfioctl.cli.main import run
+
+print(run(["plugin", "status"]), flush=True)
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+print(run(["plugin", "status"]), flush=True)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_is_told_that_it_takes_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel keeps it from the socket, by the mode that the plugin gives it; the way there is open.
+
+    The first run is root's, which is answered, and has loaded all that the second one cannot read here.
+    """
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(PATH_VARIABLE, "./s")
+
+    with plugin(STATUS, listening=private_socket("./s")) as asked:
+        ended = subprocess.run(
+            [sys.executable, "-c", AS_ROOT_AND_AS_NOBODY],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+
+    lines = ended.stdout.splitlines()
+    assert (lines[-2:], len(asked)) == (["0", "6"], 1)
+    assert ended.stderr == "error: ./s is for root alone\nhint: run it as root\n"
 
 
 def test_a_snapshot_runs_no_plugin(ask: Ask) -> None:
