@@ -84,7 +84,7 @@ def test_fifty_restarts_leave_nothing_behind(place: Path, watcher: bool) -> None
             # What is under way at this very moment ends.
             await kubelet.until(lambda: open_files() <= files)
             await kubelet.until(lambda: len(asyncio.all_tasks()) <= tasks)
-            assert len(sockets(plugin._watch.folder)) == 2
+            assert len(sockets(plugin._roster.watch.folder)) == 2
             used = [event[2] for event in kubelet.happened("connected", GPU)]
             assert len(used) == len(set(used)) == 52
 
@@ -139,7 +139,7 @@ def test_a_socket_that_is_deleted_is_made_again(place: Path, watcher: bool, by_p
         settings = Settings(by_path=by_path, watch_every=0.005)
         async with scene(place, *BOTH, rules=rules, settings=settings) as (kubelet, plugin, _):
             await kubelet.until(lambda: plugin.ready)
-            folder = plugin._watch.folder
+            folder = plugin._roster.watch.folder
             # A long folder leaves few letters for the name of the resource.
             (mine,) = [name for name in sockets(folder) if name.startswith("vfioctl-foo-com-g")]
             os.unlink(f"{folder}/{mine}")

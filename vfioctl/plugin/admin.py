@@ -1,7 +1,6 @@
 """The admin socket: who may open it may steer the plugin, so it is root's alone.
 
-Nobody who connects can disturb anybody: a request is a short line, a conversation has a time, and there are
-only so many of them at once.
+A request is a short line, a conversation has a time, and there are only so many of them at once.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from vfioctl.plugin.protocol import (
     encode_result,
 )
 from vfioctl.plugin.sockets import answers, is_socket
+from vfioctl.plugin.talks import Talks, say_last
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Admin:
         self._steering = steering
         self._path = path
         self._patience = patience
-        self._talks: set[asyncio.Task[None]] = set()
+        refusal = encode_error(VfioctlError("too many ask at once", hint="try again"))
+        self._talks = Talks(self._talk, MOST_AT_ONCE, refusal)
 
     async def run(self) -> None:
         """Answer until cancelled; where that cannot be, say so and end."""
@@ -53,44 +54,24 @@ class Admin:
             log.error("plugin status and its like will find nobody: %s: %s", self._path, error)  # noqa: TRY400 - its words are enough
             return
         mine = os.lstat(self._path).st_ino
-        server = await asyncio.start_unix_server(self._greet, sock=listening, limit=LARGEST_REQUEST)
+        server = await asyncio.start_unix_server(self._talks.greet, sock=listening, limit=LARGEST_REQUEST)
         try:
             # Not serve_forever: its end waits for every conversation, the slowest included.
             await asyncio.Event().wait()
         finally:
             server.close()
-            talks = tuple(self._talks)
-            for talk in talks:
-                talk.cancel()
-            await asyncio.gather(*talks, return_exceptions=True)
+            await self._talks.end()
             with suppress(OSError):
                 if os.lstat(self._path).st_ino == mine:
                     os.unlink(self._path)  # noqa: PTH108 - one call
 
-    def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._talks) >= MOST_AT_ONCE:
-            writer.write(encode_error(VfioctlError("too many ask at once", hint="try again")))
-            writer.close()
-            return
-        talk = asyncio.create_task(self._talk(reader, writer))
-        self._talks.add(talk)
-        talk.add_done_callback(self._talks.discard)
-
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            # One that goes, or says half of something or nothing, is no trouble of ours.
-            with suppress(TimeoutError, OSError, EOFError):
-                async with asyncio.timeout(self._patience):
-                    line = await self._request(reader)
-                async with asyncio.timeout(LONGEST_LOOK):
-                    answer = await self._answer(line)
-                async with asyncio.timeout(self._patience):
-                    writer.write(answer)
-                    await writer.drain()
-                    writer.close()
-                    await writer.wait_closed()
-        finally:
-            writer.transport.abort()
+        async with asyncio.timeout(self._patience):
+            line = await self._request(reader)
+        async with asyncio.timeout(LONGEST_LOOK):
+            answer = await self._answer(line)
+        async with asyncio.timeout(self._patience):
+            await say_last(writer, answer)
 
     async def _request(self, reader: asyncio.StreamReader) -> bytes:
         try:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 
 from vfioctl.model.value import NamedTuple
+from vfioctl.plugin.talks import Talks, say_last
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class HttpServer:
         """Make it; nothing is served yet."""
         self._pages = pages
         self._patience = patience
-        self._talks: set[asyncio.Task[None]] = set()
+        self._talks = Talks(self._talk, MOST_AT_ONCE, _encoded(Page(503, b"too many connections\n")))
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str | None, port: int) -> int:
@@ -69,38 +69,18 @@ class HttpServer:
             OSError: the port is taken, or there is no such address here.
 
         """
-        self._server = await asyncio.start_server(self._greet, host, port, limit=LARGEST_HEAD)
+        self._server = await asyncio.start_server(self._talks.greet, host, port, limit=LARGEST_HEAD)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """End every conversation, and close."""
         if self._server is not None:
             self._server.close()
-        talks = tuple(self._talks)
-        for talk in talks:
-            talk.cancel()
-        await asyncio.gather(*talks, return_exceptions=True)
-
-    def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._talks) >= MOST_AT_ONCE:
-            writer.write(_encoded(Page(503, b"too many connections\n")))
-            writer.close()
-            return
-        talk = asyncio.create_task(self._talk(reader, writer))
-        self._talks.add(talk)
-        talk.add_done_callback(self._talks.discard)
+        await self._talks.end()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            # A stranger that goes, says half of something or nothing, is no trouble of ours.
-            with suppress(TimeoutError, OSError, EOFError):
-                async with asyncio.timeout(self._patience):
-                    writer.write(await self._answer(reader))
-                    await writer.drain()
-                    writer.close()
-                    await writer.wait_closed()
-        finally:
-            writer.transport.abort()
+        async with asyncio.timeout(self._patience):
+            await say_last(writer, await self._answer(reader))
 
     async def _answer(self, reader: asyncio.StreamReader) -> bytes:
         try:

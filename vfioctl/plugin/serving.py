@@ -46,6 +46,7 @@ class _Manner(NamedTuple):
     times: Times | None
     drain: bool
     hands: Hands | None
+    names: Names | None
 
 
 def serve(  # noqa: PLR0913 - what cli hands in, by keyword
@@ -77,23 +78,27 @@ def serve(  # noqa: PLR0913 - what cli hands in, by keyword
     """
     # Before another process is started, which must not inherit what is for this one.
     notifier = Notifier(os.environ)
+    manner = _Manner(notifier, admin, changes, times, drain=drain, hands=hands, names=names)
     with only_one(lock):
-        config = refuse_unsafe(load())
-        # Before gRPC is loaded, so that its start and the reader's overlap.
-        reading = Reading(scan)
-        try:
-            os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-            # No child of ours speaks gRPC, and what it does at a fork disturbs both sides.
-            os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
-            manner = _Manner(notifier, admin, changes, times, drain=drain, hands=hands)
-            keeper = Keeper(f"{os.path.dirname(lock)}/{CLAIMS}", boot_id())  # noqa: PTH120 - of a text
-            binding = Binding(keeper, hands)
-            decisions = Decisions(config, names=names, keeper=keeper, binding=binding)
-            interrupted = asyncio.run(_serve(reading, decisions, load, manner))
-        finally:
-            reading.close()
+        interrupted = _serve_alone(scan, load, manner, f"{os.path.dirname(lock)}/{CLAIMS}")  # noqa: PTH120 - of a text
     if interrupted:
         raise KeyboardInterrupt
+
+
+def _serve_alone(scan: Callable[..., object], load: Callable[[], Config], manner: _Manner, kept: str) -> bool:
+    config = refuse_unsafe(load())
+    # Before gRPC is loaded, so that its start and the reader's overlap.
+    reading = Reading(scan)
+    try:
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+        # No child of ours speaks gRPC, and what it does at a fork disturbs both sides.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+        keeper = Keeper(kept, boot_id())
+        binding = Binding(keeper, manner.hands)
+        decisions = Decisions(config, names=manner.names, keeper=keeper, binding=binding)
+        return asyncio.run(_serve(reading, decisions, load, manner))
+    finally:
+        reading.close()
 
 
 async def _serve(

@@ -1,4 +1,4 @@
-"""Publish what looks at the host found; and own what lives: services, registrations, watches.
+"""Publish what looks at the host found, by the rules of the moment; and own what lives.
 
 What fails, fails alone: a resource that cannot be registered, a look that blocks, a configuration that is
 wrong each leave everything else as it was.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import suppress
 from time import monotonic
 
 from vfioctl.errors import VfioctlError
@@ -18,23 +17,23 @@ from vfioctl.plugin.bell import Bell
 from vfioctl.plugin.counts import Counts
 from vfioctl.plugin.event import offered
 from vfioctl.plugin.looking import Looking
-from vfioctl.plugin.registration import PLUGINS, REGISTRY, Pace, Registration
-from vfioctl.plugin.service import Service
-from vfioctl.plugin.sockets import remove_stale, socket_name
+from vfioctl.plugin.registration import PLUGINS, REGISTRY, Pace
+from vfioctl.plugin.roster import Place, Roster, end
 from vfioctl.plugin.troubles import Troubles
-from vfioctl.plugin.values import Offer
-from vfioctl.plugin.watching import PERIOD, FolderWatch
+from vfioctl.plugin.watching import PERIOD
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from typing import Any, Protocol
 
     from vfioctl.plugin.explain import Answer
     from vfioctl.plugin.looking import Eyes
     from vfioctl.plugin.news import Report
     from vfioctl.plugin.registration import State
+    from vfioctl.plugin.roster import Kept
     from vfioctl.plugin.service import Desk
+    from vfioctl.plugin.values import Offer
 
     class Rules(Desk, Protocol):
         """Everything that is decided under one configuration."""
@@ -104,14 +103,6 @@ class Times(NamedTuple):
     pace: Pace = Pace()
 
 
-class Kept(NamedTuple):
-    """One resource, and what keeps it registered."""
-
-    service: Service
-    registration: Registration
-    task: asyncio.Task[None]
-
-
 class Supervisor:
     """Everything that lives while the plugin serves."""
 
@@ -139,7 +130,6 @@ class Supervisor:
         self.counts = counts or Counts()
         self.troubles = Troubles()
         """What whoever minds the ledger does not learn."""
-        self.kept: dict[str, Kept] = {}
         self.changed = Bell()
         """Rung when something was published, registered or reloaded."""
         self.began = monotonic()
@@ -155,10 +145,12 @@ class Supervisor:
         self._reloading = False
         self._offers: Sequence[Offer] = ()
         self._tasks: list[asyncio.Task[None]] = []
-        self._place = _place(rules)
-        socket_name(self._place, "")
-        self._watch = FolderWatch(self._place, self.times.watch)
-        self._watching: asyncio.Task[None] | None = None
+        self._roster = Roster(_place(rules).check(), self.counts, self.times)
+
+    @property
+    def kept(self) -> Mapping[str, Kept]:
+        """The resources that are served."""
+        return self._roster.kept
 
     def poke(self) -> None:
         """Have the whole host looked at soon."""
@@ -180,7 +172,7 @@ class Supervisor:
     @property
     def kubelet_there(self) -> bool:
         """Whether there is somebody to register with, as far as the folder tells."""
-        seen = self._watch.seen
+        seen = self._roster.watch.seen
         return seen.folder is not None and (self.rules.watcher or seen.kubelet is not None)
 
     @property
@@ -194,9 +186,7 @@ class Supervisor:
         With ``drain`` lists are emptied before that. Else they are not: it would drop the node's capacity at
         once, where a plugin that comes back within five minutes drops nothing.
         """
-        for name in remove_stale(self._place):
-            log.info("removed %s, left behind by an earlier start", name)
-        self._watching = asyncio.create_task(self._watch.run())
+        self._roster.begin()
         self._tasks = [asyncio.create_task(one) for one in (*self.look.work(), self._mind_file())]
         try:
             await self._stopping.wait()
@@ -204,23 +194,10 @@ class Supervisor:
             await self._close(drain=drain)
 
     async def _close(self, *, drain: bool) -> None:
-        # All at once: two hundred servers one after the other would take seconds.
-        tasks = self._tasks if self._watching is None else [*self._tasks, self._watching]
         if drain:
-            await _end(tasks, self.times.drain)
-            await self._empty()
-            tasks = []
-        await _end([*tasks, *(kept.task for kept in self.kept.values())], self.times.farewell)
-        self.kept.clear()
-
-    async def _empty(self) -> None:
-        """Offer nothing any more, and wait until kubelets were told so."""
-        for kept in self.kept.values():
-            kept.service.publish(Offer(kept.service.resource, ()))
-        told = asyncio.gather(*(kept.service.until_told() for kept in self.kept.values()))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(told, self.times.drain)
-        log.info("every list was emptied before the end, as asked for")
+            await end(self._tasks, self.times.drain)
+            await self._roster.empty(self.times.drain)
+        await self._roster.close([task for task in self._tasks if not task.done()])
 
     async def consider(self) -> None:
         """Read the configuration again, if that was asked for."""
@@ -236,7 +213,7 @@ class Supervisor:
     async def publish(self, offers: Sequence[Offer]) -> None:
         """Serve what is offered, and nothing else."""
         wanted = {offer.resource for offer in offers}
-        await self._drop(set(self.kept) - wanted)
+        await self._roster.drop(self.kept.keys() - wanted)
         self._offers = offers
         self.arbitrate()
 
@@ -246,7 +223,7 @@ class Supervisor:
             kept = self.kept.get(offer.resource)
             before = kept.service.offer if kept else None
             if kept is None:
-                self._start(offer)
+                self._roster.start(offer, self.rules)
             elif not kept.service.publish(offer):
                 continue
             news = offered(before, offer)
@@ -263,54 +240,29 @@ class Supervisor:
         """The kubelet's folder, as configured now."""
         return self.rules.kubelet_dir
 
-    def _start(self, offer: Offer) -> None:
-        service = Service(offer, self.rules, self.counts)
-        registration = Registration(
-            service, self._watch, watcher=self.rules.watcher, pace=self.times.pace, counts=self.counts
-        )
-        task = asyncio.create_task(registration.run(), name=offer.resource)
-        self.kept[offer.resource] = Kept(service, registration, task)
-
-    async def _drop(self, names: set[str]) -> None:
-        gone = [self.kept.pop(name) for name in sorted(names)]
-        for kept in gone:
-            log.info("%s: not offered any more", kept.service.resource)
-        await _end([kept.task for kept in gone], self.times.farewell)
-
     async def _reload(self) -> None:
         """Read the configuration, and take it over whole or not at all."""
         try:
             rules = await asyncio.to_thread(self._load, self.rules)
-            place = _place(rules)
-            socket_name(place, "")
+            place = _place(rules).check()
         except VfioctlError as error:
             self.reload_error = error.message
             self.reloads += 1
             log.error("the configuration was not taken over: %s; %s", error.message, error.hint)  # noqa: TRY400 - its words are enough
             self.changed.ring()
             return
-        moved = (place, rules.watcher) != (self._place, self.rules.watcher)
         # The kubelet asks for the options only when a resource is registered.
         other = {name for name in self.kept if rules.starts(name) != self.rules.starts(name)}
         self.rules = rules
         self.reload_error = None
-        if moved:
-            await self._move(place)
-        await self._drop(other & self.kept.keys())
+        if place != self._roster.place:
+            await self._roster.move(place)
+        await self._roster.drop(other & self.kept.keys())
         for kept in self.kept.values():
             kept.service.desk = rules
         self.reloads += 1
         log.info("the configuration was taken over")
         self.changed.ring()
-
-    async def _move(self, place: str) -> None:
-        """Register elsewhere: the one change that concerns every resource."""
-        await self._drop(set(self.kept))
-        if self._watching is not None:
-            await _end([self._watching], self.times.farewell)
-        self._place = place
-        self._watch = FolderWatch(place, self.times.watch)
-        self._watching = asyncio.create_task(self._watch.run())
 
     async def _mind_file(self) -> None:
         """Reload when the configuration's file is another one, and was so twice: it may be half written."""
@@ -324,8 +276,9 @@ class Supervisor:
             before = now
 
 
-def _place(rules: Rules) -> str:
-    return f"{rules.kubelet_dir.rstrip('/')}/{REGISTRY if rules.watcher else PLUGINS}"
+def _place(rules: Rules) -> Place:
+    folder = f"{rules.kubelet_dir.rstrip('/')}/{REGISTRY if rules.watcher else PLUGINS}"
+    return Place(folder, rules.watcher)
 
 
 def _fingerprint(file: str | None) -> tuple[int, ...] | None:
@@ -335,11 +288,3 @@ def _fingerprint(file: str | None) -> tuple[int, ...] | None:
     except OSError:
         return None
     return status and (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]], within: float) -> None:
-    """Cancel tasks and wait for them, but not for longer than this."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=within)
