@@ -13,7 +13,7 @@ import os
 import tempfile
 import time
 from statistics import quantiles
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.bench.plugin.process import cpu_seconds, family, footprint
 from tests.bench.plugin.stage import Size, python, stage, told
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 SIZES = (Size(256, 1024), Size(16, 4096))
 CALLERS = 32
+PACE = 10.0
+"""Calls of each of them in a second: a kubelet admits one pod after the other, and makes far fewer."""
+TARGETS = 2.0, 10.0
+"""Milliseconds: half of all calls, and all but one of a hundred."""
+PARTS = ("allocate", "limit", "changes", "idle", "restarts")
 WARM_UP = 10
 """Restarts before the first footprint: pools fill and caches settle."""
 
@@ -43,7 +48,7 @@ class Row(NamedTuple):
         """Return it as a line of the table."""
         beside = "" if self.target is None else f"<= {self.target:g} {self.unit}"
         verdict = "" if self.target is None else ("met" if self.figure <= self.target else "MISSED")
-        return f"  {self.title:<58}{self.figure:>9.2f} {self.unit:<4}  {beside:<12}{verdict}"
+        return f"  {self.title:<76}{self.figure:>9.2f} {self.unit:<4}  {beside:<12}{verdict}"
 
 
 def main() -> None:
@@ -54,6 +59,7 @@ def main() -> None:
     parser.add_argument("--idle", type=float, default=65.0, help="seconds of doing nothing")
     parser.add_argument("--restarts", type=int, default=500, help="of the kubelet")
     parser.add_argument("--only", type=int, choices=range(len(SIZES)), help="one of the two hosts")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure; all")
     options = parser.parse_args()
     asyncio.run(_measure(options))
 
@@ -70,15 +76,16 @@ async def _measure(options: argparse.Namespace) -> None:
 
 async def _rows(scene: Stage, options: argparse.Namespace) -> AsyncIterator[Row]:
     yield await _registration(scene)
-    async for row in _allocations(scene, options.seconds):
-        yield row
-    async for row in _limit(options.seconds):
-        yield row
-    async for row in _changes(scene, options.changes):
-        yield row
-    yield await _idle(scene, options.idle)
-    async for row in _restarts(scene, options.restarts):
-        yield row
+    parts = {
+        "allocate": lambda: _allocations(scene, options.seconds),
+        "limit": lambda: _limit(options.seconds),
+        "changes": lambda: _changes(scene, options.changes),
+        "idle": lambda: _idle(scene, options.idle),
+        "restarts": lambda: _restarts(scene, options.restarts),
+    }
+    for name in options.parts:
+        async for row in parts[name]():
+            yield row
     pid, *others = family(scene.plugin.pid)
     yield Row("peak RSS of the program", footprint(pid).peak_mib, "MiB", 96)
     yield Row("peak RSS of its reader", sum(footprint(other).peak_mib for other in others), "MiB")
@@ -93,19 +100,33 @@ async def _registration(scene: Stage) -> Row:
 async def _allocations(scene: Stage, seconds: float) -> AsyncIterator[Row]:
     paths = scene.paths()
     requests = [_requests(scene.size, number) for number in range(len(paths))]
-    several = [number * len(paths) // CALLERS for number in range(CALLERS)]
-    for title, chosen, each, targets in (
-        ("1 caller", [0], 1, (None, None)),
-        (f"{CALLERS} callers, {CALLERS} connections", several, 1, (2, 10)),
-        (f"{CALLERS} callers, 1 connection", [0], CALLERS, (2, 10)),
-    ):
-        called, asked = [paths[number] for number in chosen], [requests[number] for number in chosen]
+    for title, ways, rate in _loads(len(paths)):
+        called = [paths[number] for number in ways]
+        asked = [requests[number] for number in ways]
+        order = {"paths": called, "each": CALLERS // len(ways) if rate != 0 else 1, "requests": asked}
+        await scene.handled()
         before = cpu_seconds(scene.plugin.pid)
-        rows, calls = await _calls(f"Allocate, {title}", called, asked, each, seconds, targets)
-        for row in rows:
-            yield row
+        times = await _calls(title, order | {"seconds": seconds, "rate": rate or None})
         spent = cpu_seconds(scene.plugin.pid) - before
-        yield Row("    processor time of a call", spent / calls * 1e6, "us")
+        targets = TARGETS if rate != 0 else (None, None)
+        for row in _rows_of(f"Allocate, {title}", times, targets):
+            yield row
+        for row in _rows_of("    of it in the program's own code", await scene.handled(), targets):
+            yield row
+        yield Row("    processor time of a call", spent / len(times) * 1e6, "us")
+
+
+def _loads(paths: int) -> list[tuple[str, list[int], float | None]]:
+    """Return loads by name: which sockets are called, and how often by each caller; 0: by a single one."""
+    several = [number * paths // CALLERS for number in range(CALLERS)]
+    paced = f"{CALLERS} callers, each {PACE:g} times a second"
+    return [
+        ("1 caller, at once again", [0], 0.0),
+        (f"{paced}, {CALLERS} connections", several, PACE),
+        (f"{paced}, 1 connection", [0], PACE),
+        (f"{CALLERS} callers, at once again, {CALLERS} connections", several, None),
+        (f"{CALLERS} callers, at once again, 1 connection", [0], None),
+    ]
 
 
 def _requests(size: Size, resource: int) -> list[str]:
@@ -115,21 +136,18 @@ def _requests(size: Size, resource: int) -> list[str]:
     return [pb.AllocateRequest(container_requests=[one]).SerializeToString().hex() for one in ones]
 
 
-async def _calls(
-    title: str,
-    paths: Sequence[str],
-    requests: Sequence[Sequence[str]],
-    each: int,
-    seconds: float,
-    targets: tuple[float | None, float | None] = (None, None),
-) -> tuple[list[Row], int]:
-    order = {"paths": paths, "each": each, "requests": requests, "seconds": seconds}
+async def _calls(title: str, order: dict[str, Any]) -> list[float]:
     found = await told("callers", order)
     if found["refused"]:
         raise RuntimeError(f"{title}: {found['refused']} calls were refused")
-    p50, p99 = _percentiles(found["times"])
-    rows = [Row(f"{title}: p50", p50, "ms", targets[0]), Row(f"{title}: p99", p99, "ms", targets[1])]
-    return rows, len(found["times"])
+    return [float(one) for one in found["times"]]
+
+
+def _rows_of(
+    title: str, times: Sequence[float], targets: tuple[float | None, float | None] = (None, None)
+) -> list[Row]:
+    p50, p99 = _percentiles(times)
+    return [Row(f"{title}: p50", p50, "ms", targets[0]), Row(f"{title}: p99", p99, "ms", targets[1])]
 
 
 def _percentiles(seconds: Sequence[float]) -> tuple[float, float]:
@@ -145,18 +163,16 @@ async def _limit(seconds: float) -> AsyncIterator[Row]:
         try:
             assert process.stdout is not None
             await process.stdout.readline()
-            for title, paths, each in (
-                ("1 caller", [path], 1),
-                (f"{CALLERS} callers, {CALLERS} connections", [path] * CALLERS, 1),
-                (f"{CALLERS} callers, 1 connection", [path], CALLERS),
-            ):
-                requests = [["0a00"]] * len(paths)
+            for title, ways, rate in _loads(1):
+                paths = [path] * len(ways)
+                order = {"paths": paths, "each": CALLERS // len(ways) if rate != 0 else 1}
+                order |= {"requests": [["0a00"]] * len(ways), "seconds": seconds, "rate": rate or None}
                 before = cpu_seconds(process.pid)
-                rows, calls = await _calls(f"the library alone, {title}", paths, requests, each, seconds)
-                for row in rows:
+                times = await _calls(title, order)
+                for row in _rows_of(f"the library alone, {title}", times):
                     yield row
                 spent = cpu_seconds(process.pid) - before
-                yield Row("    processor time of a call", spent / calls * 1e6, "us")
+                yield Row("    processor time of a call", spent / len(times) * 1e6, "us")
         finally:
             process.kill()
             await process.wait()
@@ -180,13 +196,14 @@ async def _changes(scene: Stage, changes: int) -> AsyncIterator[Row]:
         yield Row(f"{title}: p99", p99, "ms", target)
 
 
-async def _idle(scene: Stage, seconds: float) -> Row:
+async def _idle(scene: Stage, seconds: float) -> AsyncIterator[Row]:
     # The kubelet's side of the streams stays quiet as well.
     before = cpu_seconds(scene.plugin.pid)
     await asyncio.sleep(seconds)
-    return Row(
-        "idle CPU, with its reader", (cpu_seconds(scene.plugin.pid) - before) / seconds * 100, "%", 0.3
-    )
+    yield Row("idle CPU, with its reader", (cpu_seconds(scene.plugin.pid) - before) / seconds * 100, "%", 0.3)
+    pid, *others = family(scene.plugin.pid)
+    yield Row("idle RSS of the program", footprint(pid).rss_mib, "MiB")
+    yield Row("idle RSS of its reader", sum(footprint(other).rss_mib for other in others), "MiB")
 
 
 async def _restarts(scene: Stage, restarts: int) -> AsyncIterator[Row]:
@@ -194,10 +211,11 @@ async def _restarts(scene: Stage, restarts: int) -> AsyncIterator[Row]:
     for _ in range(min(WARM_UP, restarts)):
         await _restart(scene)
     before, tasks = footprint(pid), await scene.tasks()
-    sockets = len(_sockets(scene))
+    sockets, began = len(_sockets(scene)), time.perf_counter()
     for _ in range(restarts):
         await _restart(scene)
     after = footprint(pid)
+    yield Row("one restart of the kubelet", (time.perf_counter() - began) / max(restarts, 1), "s")
     title = f"after {restarts} restarts of the kubelet:"
     yield Row(f"{title} RSS", (after.rss_mib / before.rss_mib - 1) * 100, "%", 5)
     yield Row(f"{title} descriptors more", after.descriptors - before.descriptors, "", 0)

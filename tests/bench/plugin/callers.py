@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 
-from tests.bench.plugin.wire import closed_loop
+from tests.bench.plugin.wire import Load, called
 
 
 def main() -> None:
     """Call, and print what was measured."""
     order = json.load(sys.stdin)
-    requests = [[bytes.fromhex(one) for one in pool] for pool in order["requests"]]
-    times, refused = closed_loop(order["paths"], order["each"], requests, order["seconds"])
+    requests = [[bytes.fromhex(one) for one in pool] for pool in order.pop("requests")]
+    times, refused = called(Load(requests=requests, **order))
     json.dump({"times": times, "refused": refused}, sys.stdout)
 
 

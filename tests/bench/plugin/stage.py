@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 120.0
+_LONGEST = 1 << 26
+"""Bytes of a line that the program answers with."""
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
@@ -64,9 +66,16 @@ class Stage(NamedTuple):
 
     async def tasks(self) -> int:
         """Ask the program how many tasks it has."""
-        os.write(self.doorbell, b"tasks\n")
+        return int(await self._asked("tasks"))
+
+    async def handled(self) -> list[float]:
+        """Ask the program how long each Allocate took since this was asked last, in seconds."""
+        return [float(one) for one in json.loads(await self._asked("handled"))]
+
+    async def _asked(self, word: str) -> bytes:
+        os.write(self.doorbell, f"{word}\n".encode())
         assert self.plugin.stdout is not None
-        return int(await asyncio.wait_for(self.plugin.stdout.readline(), PATIENCE))
+        return await asyncio.wait_for(self.plugin.stdout.readline(), PATIENCE)
 
 
 @asynccontextmanager
@@ -116,6 +125,7 @@ async def python(name: str, *arguments: str, stdin: int, **more: Any) -> Process
         cwd=ROOT,
         stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
+        limit=_LONGEST,
         **more,
     )
 

@@ -7,9 +7,11 @@ are those of a kubelet (grpc-go), without compression of their names.
 
 from __future__ import annotations
 
+import itertools
 import selectors
 import socket
 import time
+from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _AWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
 _FRAME, _PREFIX = 9, 5
 _WIDE = 1 << 30
+_LATE = 0.005
+"""Seconds after which a call is late by more than this process takes to notice that it is due."""
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -68,12 +72,12 @@ class Connection:
         self.on_message: Callable[[bytes], None] | None = None
         """Called with each message of a stream, which has no end."""
 
-    def call(self, head: bytes, request: bytes) -> None:
-        """Begin a call."""
+    def call(self, head: bytes, request: bytes, began: float | None = None) -> None:
+        """Begin a call, whose time runs from now or from a moment that was meant."""
         stream, self._next = self._next, self._next + 2
         body = b"\0" + len(request).to_bytes(4, "big") + request
         frames = _frame(_HEADERS, _END_HEADERS, stream, head) + _frame(_DATA, _END_STREAM, stream, body)
-        self._began[stream] = time.perf_counter()
+        self._began[stream] = time.perf_counter() if began is None else began
         self.socket.sendall(frames)
 
     def begin(self, head: bytes, part: bytes | None) -> None:
@@ -117,34 +121,71 @@ class Connection:
         self.socket.close()
 
 
-def closed_loop(
-    paths: Sequence[str], each: int, requests: Sequence[Sequence[bytes]], seconds: float
-) -> tuple[list[float], int]:
-    """Call Allocate for so many seconds: `each` callers to a path, each with one call under way.
+class Load(NamedTuple):
+    """Who calls, and how often."""
 
-    ``requests`` has the requests of each path, sent in turn. Returns the seconds that each call took, and how
-    many answers had no message.
-    """
-    head = headers("Allocate")
-    times: list[float] = []
-    refused = 0
+    paths: Sequence[str]
+    each: int
+    """Callers on the connection to each path; each has one call under way at most."""
+    requests: Sequence[Sequence[bytes]]
+    """Those of each path, sent in turn."""
+    seconds: float
+    rate: float | None = None
+    """Calls of each caller in a second; None: the next one as soon as the last is answered."""
+
+
+class _Callers:
+    """The callers of one connection."""
+
+    def __init__(self, path: str, load: Load, requests: Sequence[bytes], chance: Random) -> None:
+        self.connection = Connection(path)
+        self.times: list[float] = []
+        self.refused = 0
+        self._rate = load.rate
+        self._requests = itertools.cycle(requests)
+        self._head = headers("Allocate")
+        # Not in step with each other.
+        now, apart = time.perf_counter(), 1 / load.rate if load.rate else 0.0
+        self.due = [now + chance.uniform(0, apart) for _ in range(load.each)]
+        """When each caller that waits calls next; whoever waits for an answer is not among them."""
+        self._under_way: list[float] = []
+
+    def call(self) -> float | None:
+        """Make the calls that are due, and return when the next one is."""
+        now = time.perf_counter()
+        for when in sorted(self.due):
+            if when > now:
+                return when
+            self.due.remove(when)
+            self._under_way.append(when)
+            # What was due while an answer was late counts from then: its lateness is the server's.
+            self.connection.call(self._head, next(self._requests), when if now - when > _LATE else None)
+        return None
+
+    def receive(self) -> None:
+        """Take the answers that have come."""
+        for answer in self.connection.receive():
+            self.times.append(answer.seconds)
+            self.refused += not answer.message
+            when = self._under_way.pop(0)
+            self.due.append(when + 1 / self._rate if self._rate else time.perf_counter())
+
+
+def called(load: Load) -> tuple[list[float], int]:
+    """Call Allocate; return the seconds that each call took, and how many answers had no message."""
+    chance = Random(0)  # noqa: S311 - the same ones each time
+    callers = [
+        _Callers(path, load, requests, chance)
+        for path, requests in zip(load.paths, load.requests, strict=True)
+    ]
     with selectors.DefaultSelector() as selector:
-        places = {Connection(path): 0 for path in paths}
-        pools = dict(zip(places, requests, strict=True))
-        for connection, pool in pools.items():
-            selector.register(connection.socket, selectors.EVENT_READ, connection)
-            for number in range(each):
-                connection.call(head, pool[number % len(pool)])
-        until = time.perf_counter() + seconds
+        for one in callers:
+            selector.register(one.connection.socket, selectors.EVENT_READ, one)
+        until = time.perf_counter() + load.seconds
         while time.perf_counter() < until:
-            for key, _ in selector.select(1):
-                connection = key.data
-                for answer in connection.receive():
-                    times.append(answer.seconds)
-                    refused += not answer.message
-                    places[connection] += 1
-                    pool = pools[connection]
-                    connection.call(head, pool[places[connection] % len(pool)])
-        for connection in places:
-            connection.close()
-    return times, refused
+            due = [when for one in callers if (when := one.call()) is not None]
+            for key, _ in selector.select(max(min(due, default=until) - time.perf_counter(), 0)):
+                key.data.receive()
+        for one in callers:
+            one.connection.close()
+    return [seconds for one in callers for seconds in one.times], sum(one.refused for one in callers)
