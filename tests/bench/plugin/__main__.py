@@ -179,9 +179,10 @@ async def _limit(seconds: float) -> AsyncIterator[Row]:
 
 
 async def _changes(scene: Stage, changes: int) -> AsyncIterator[Row]:
-    for title, kind, target in (
-        ("a device is taken out and put in again, to the list", "plug", 100),
-        ("a device leaves vfio-pci (seen twice) and returns", "bind", None),
+    for title, kind, busy, target in (
+        ("a device is taken out and put in again, to the list", "plug", False, 100),
+        ("the same, while a look at the whole host is under way", "plug", True, None),
+        ("a device leaves vfio-pci (seen twice) and returns", "bind", False, None),
     ):
         order = {
             "tree": str(scene.tree),
@@ -190,6 +191,7 @@ async def _changes(scene: Stage, changes: int) -> AsyncIterator[Row]:
             "changes": changes if target is not None else changes // 5,
             "doorbell": scene.doorbell,
             "kind": kind,
+            "busy": busy,
         }
         p50, p99 = _percentiles(await told("changes", order, pass_fds=[scene.doorbell]))
         yield Row(f"{title}: p50", p50, "ms")

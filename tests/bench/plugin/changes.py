@@ -34,6 +34,8 @@ class Order(NamedTuple):
     """Where reports are written to."""
     kind: str
     """``plug`` or ``bind``."""
+    busy: bool = False
+    """Whether a look at the whole host begins before each change."""
 
 
 def run(order: Order) -> list[float]:
@@ -50,6 +52,10 @@ def run(order: Order) -> list[float]:
         for change, health in ((go, "Unhealthy"), (come, "Healthy")):
             # Not in step with anything that the program does by itself.
             time.sleep(chance.uniform(0.05, 0.15))
+            if order.busy:
+                # Of a subsystem of which no place is known; it begins 10 ms later.
+                _report(order.doorbell, "change iommu dmar0")
+                time.sleep(0.03)
             began = time.perf_counter()
             change(Path(order.tree), number, order.doorbell)
             seconds.append(listeners[resource].until(address_of(number), health) - began)
