@@ -90,6 +90,8 @@ class Looking:
         self._doors = doors
         self._deaf = changes is None
         self._due = 0.0
+        self._rested = 0.0
+        """When everything may be looked at again because of what is reported."""
         self._news = News()
         self._doubtful: Places | None = frozenset()
         """Where something was in doubt at the last look."""
@@ -148,8 +150,15 @@ class Looking:
             await asyncio.wait_for(self._news.heard.wait(), patience)
         # Never at work for more than half of the time, whatever is reported; but what takes little time
         # does not have to wait because of what took much.
-        rest = ended + took - monotonic() if self._news.everything or not whole else 0.0
-        await asyncio.sleep(max(self._times.settle, rest))
+        if whole:
+            self._rested = ended + took
+            await asyncio.sleep(self._times.settle)
+        else:
+            await asyncio.sleep(max(self._times.settle, ended + took - monotonic()))
+        if self._news.everything and self._rested > monotonic():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.placed.wait(), self._rested - monotonic())
+                await asyncio.sleep(self._times.settle)
 
     def _pause_after(self, took: float) -> float:
         """Return how long to wait before everything is looked at again."""
@@ -159,10 +168,13 @@ class Looking:
 
     def _next(self) -> Places | None:
         """Return where to look now; None: everywhere."""
-        places, doubtful = self._news.take(), self._doubtful
-        if places is None or doubtful is None or monotonic() >= self._due:
+        now, doubtful = monotonic(), self._doubtful
+        if doubtful is None or now >= self._due:
+            self._news.take()
             return None
-        return places | doubtful
+        tired = self._news.everything and now < self._rested
+        places = self._news.take_places() if tired else self._news.take()
+        return None if places is None else places | doubtful
 
     async def _look(self, places: Places | None) -> float:
         """Look, and publish what changed; return the seconds to the next look."""
@@ -188,15 +200,11 @@ class Looking:
 
     async def _look_between(self) -> None:
         """Look where something was reported since a look at everything began."""
-        if self._news.heard.is_set() and not self._news.everything:
+        if self._news.placed.is_set():
             await asyncio.sleep(self._times.settle)
-            places = self._news.take()
-            if places is None:
-                self.poke()
-            else:
-                await self._look(places)
-                if self.error is not None:
-                    self.poke()  # What was reported there is still to be seen.
+            await self._look(self._news.take_places())
+            if self.error is not None:
+                self.poke()  # What was reported there is still to be seen.
 
     def _missed(self, error: str) -> float:
         # What was to be seen is not known any more.

@@ -38,28 +38,36 @@ class News:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self._places: set[str] | None = set()
+        self._places: set[str] = set()
+        self.everything = False
+        """Whether it is the whole host that is to be looked at."""
         self.heard = asyncio.Event()
         """Set as soon as there is anything."""
-
-    @property
-    def everything(self) -> bool:
-        """Whether it is the whole host that is to be looked at."""
-        return self._places is None
+        self.placed = asyncio.Event()
+        """Set as soon as there is a place."""
 
     def hear(self, places: Iterable[str] | None) -> None:
         """Add places; None stands for everything."""
         if places is None:
-            self._places = None
-        elif self._places is not None:
+            self.everything = True
+        else:
             self._places.update(places)
+            self.placed.set()
         self.heard.set()
 
     def take(self) -> Places | None:
         """Return what was gathered, and begin anew."""
+        everything, self.everything = self.everything, False
+        places = self.take_places()
+        return None if everything else places
+
+    def take_places(self) -> Places:
+        """Return the places that were gathered; that everything is to be looked at stands."""
         places, self._places = self._places, set()
-        self.heard.clear()
-        return None if places is None else frozenset(places)
+        self.placed.clear()
+        if not self.everything:
+            self.heard.clear()
+        return frozenset(places)
 
 
 def place_of(report: Report) -> str | None:
