@@ -92,7 +92,9 @@ async def stage(size: Size) -> AsyncIterator[Stage]:
         # A file: whoever read a pipe would take part of the processors from the program.
         with (place / "log").open("wb") as log:
             arguments = [str(tree), str(place / "plugin.toml"), str(place / "lock")]
-            plugin = await python("program", *arguments, stdin=theirs, stderr=log)
+            # As the service's unit has it.
+            environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
+            plugin = await python("program", *arguments, stdin=theirs, stderr=log, env=environment)
         os.close(theirs)
         try:
             await _looked(place / "log", size.resources)
