@@ -7,6 +7,7 @@ TOPOLOGY ?=
 KERNEL ?=
 K ?=
 STAGES ?=
+RUNS ?= 10
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -54,6 +55,11 @@ types: $(VENV)/.dev ## mypy
 .PHONY: lab
 lab: $(VENV)/.dev ## real kernels with a real IOMMU: TOPOLOGY= KERNEL= K= select
 	@$(BIN)/python -m tests.lab run $(if $(TOPOLOGY),--topology '$(TOPOLOGY)') \
+		$(if $(KERNEL),--kernel '$(KERNEL)') $(if $(K),-k '$(K)')
+
+.PHONY: lab-repeat
+lab-repeat: $(VENV)/.dev ## the lab RUNS=10 times, or until a run fails; each leaves a line. Selects as lab does
+	@$(BIN)/python -m tests.lab run --repeat '$(RUNS)' $(if $(TOPOLOGY),--topology '$(TOPOLOGY)') \
 		$(if $(KERNEL),--kernel '$(KERNEL)') $(if $(K),-k '$(K)')
 
 .PHONY: lab-shell

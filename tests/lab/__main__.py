@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from tests.lab import ability, ingredients, machine, recipe, results, runner, soak_report, trials
+from tests.lab import ability, ingredients, machine, recipe, repeating, results, runner, soak_report, trials
 from tests.lab.errors import LabUnavailableError
 from tests.lab.topologies import HOTPLUG, SERVER, TOPOLOGIES
 from vfioctl.sysfs.dump import format_dump, parse_dump
@@ -79,12 +79,33 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "-k", dest="pattern", default="", help="only scenarios that match, as with pytest -k"
             )
+            command.add_argument(
+                "--repeat",
+                type=_times,
+                metavar="N",
+                help="run N times or until one fails, with a line each",
+            )
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Run the scenarios on every machine and kernel."""
-    started = time.monotonic()
+    """Run the scenarios on every machine and kernel; with --repeat, again and again until one run fails."""
+    if options.repeat is None:
+        return 0 if all(boot.passed for boot in _run_once(options).boots) else 1
+    choice = (options.topology or "all", options.kernel or "all", options.pattern.replace(" ", "_"))
+    file = results.folder(ingredients.default_cache().folder) / repeating.FILE
+    green = repeating.repeat(
+        options.repeat,
+        lambda: _run_once(options),
+        lambda: (repeating.commit(), "/".join(filter(None, choice))),
+        file,
+        say,
+    )
+    return 0 if green else 1
+
+
+def _run_once(options: argparse.Namespace) -> repeating.Finished:
+    started, used_before = time.monotonic(), _processor_seconds()
     topologies = [TOPOLOGIES[options.topology]] if options.topology else list(TOPOLOGIES.values())
     kernels = [options.kernel] if options.kernel else list(recipe.KERNEL_SUITES)
     orders = [
@@ -99,11 +120,24 @@ def _run(options: argparse.Namespace) -> int:
     say(results.matrix(boots))
     for what in recipe.NOT_RUN:
         say(f"not run: {what}")
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = _processor_seconds() - used_before
     wall = time.monotonic() - started
-    say(f"took {wall:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of processor time")
+    say(f"took {wall:.0f} s, {used:.0f} s of processor time")
     say(results.closing_line(boots))
-    return 0 if all(boot.passed for boot in boots) else 1
+    return repeating.Finished(tuple(boots), wall, used)
+
+
+def _processor_seconds() -> float:
+    """Give what every process that has ended here has used of the processor."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _times(text: str) -> int:
+    """Give a number of runs, of which there is at least one."""
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
 
 
 def _shell(options: argparse.Namespace) -> int:

@@ -65,6 +65,7 @@ class Ending(NamedTuple):
     console: str
     trouble: str
     seconds: float
+    processor_seconds: float
 
 
 def command(plan: Plan, cache: Cache, folder: Path, events: str) -> list[str]:
@@ -108,9 +109,19 @@ def run(plan: Plan, cache: Cache, ready_deadline: float = READY_DEADLINE) -> End
         with _started(arguments, cache) as qemu:
             watch = Watch(qemu, server)
             trouble = watch.follow(ready_deadline)
-        return Ending(
-            watch.progress, watch.console.decode(errors="replace"), trouble, time.monotonic() - started
-        )
+            used = processor_seconds(qemu.pid)
+        console = watch.console.decode(errors="replace")
+        return Ending(watch.progress, console, trouble, time.monotonic() - started, used)
+
+
+def processor_seconds(pid: int) -> float:
+    """Give what a process has used of the processor so far, 0 for one that has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return 0.0
+    user, system = stat.rpartition(") ")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def run_shell(plan: Plan, cache: Cache) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
 CONSOLE_LINES: Final = 100
 """How much of a console is shown: a panic's trace, and what led to it."""
@@ -36,6 +37,8 @@ class Boot(NamedTuple):
     log: str = ""
     disk: bytes | None = None
     """What a machine that is started again has on its disk by now."""
+    processor_seconds: float = 0.0
+    """What QEMU has used of the processor; 0 where it had ended before it was asked."""
 
     @property
     def name(self) -> str:
@@ -52,6 +55,12 @@ class Boot(NamedTuple):
         return not self.trouble and not self.count("failed")
 
 
+def folder(cache: Path) -> Path:
+    """Give the folder of results: the one that the environment names, else one in the cache."""
+    named = os.environ.get("VFIOCTL_LAB_RESULTS")
+    return Path(named) if named else cache / "results"
+
+
 def closing_line(boots: Iterable[Boot]) -> str:
     """Give the last line of a run; a guest in trouble whose scenarios all passed is one failure more."""
     boots = tuple(boots)
@@ -62,7 +71,17 @@ def closing_line(boots: Iterable[Boot]) -> str:
 
 def matrix(boots: Sequence[Boot]) -> str:
     """Give the summary: one row for each guest."""
-    head = ("topology", "kernel", "passed", "failed", "skipped", "seconds", "accelerator", "remark")
+    head = (
+        "topology",
+        "kernel",
+        "passed",
+        "failed",
+        "skipped",
+        "seconds",
+        "processor",
+        "accelerator",
+        "remark",
+    )
     rows = [head, *(_row(boot) for boot in boots)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return "\n".join(
@@ -76,7 +95,8 @@ def _row(boot: Boot) -> tuple[str, ...]:
         text for text in (boot.trouble.splitlines()[0] if boot.trouble else "", boot.remark) if text
     )
     release = boot.release or boot.kernel
-    return (boot.topology, release, *counts, f"{boot.seconds:.0f}", boot.accelerator, remark)
+    used = f"{boot.processor_seconds:.0f}" if boot.processor_seconds else ""
+    return (boot.topology, release, *counts, f"{boot.seconds:.0f}", used, boot.accelerator, remark)
 
 
 def write_junit(path: Path, boots: Iterable[Boot]) -> None:

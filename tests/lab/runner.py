@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -76,8 +75,7 @@ def opened(kernels: Iterable[str], say: Callable[[str], None]) -> Iterator[Lab]:
     if reasons := list(ability.obstacles(cache.folder)):
         raise LabUnavailableError("; ".join(reasons))
     ingredients.prepare(cache, kernels, say)
-    named = os.environ.get("VFIOCTL_LAB_RESULTS")
-    kept = Path(named) if named else cache.folder / "results"
+    kept = results.folder(cache.folder)
     with tempfile.TemporaryDirectory(prefix="vfioctl-lab-") as name:
         checkout = Path(name) / "checkout"
         copy_checkout(cache, checkout)
@@ -224,6 +222,7 @@ def _boot(lab: Lab, order: Order, ending: Ending, remark: str) -> Boot:
         remark=remark,
         log=progress.log,
         disk=progress.files.get(disk.NAME),
+        processor_seconds=ending.processor_seconds,
     )
 
 

@@ -36,12 +36,12 @@ def test_a_guest_in_trouble_has_not_passed() -> None:
 
 
 def test_the_matrix_has_a_row_for_each_guest() -> None:
-    """With accelerator, kernel release and what was remarkable."""
-    lines = matrix([GOOD, LOST]).splitlines()
+    """With accelerator, kernel release, what it took of the processor and what was remarkable."""
+    lines = matrix([GOOD._replace(processor_seconds=17.6), LOST]).splitlines()
     assert lines[0].split() == [
-        "topology", "kernel", "passed", "failed", "skipped", "seconds", "accelerator", "remark",
+        "topology", "kernel", "passed", "failed", "skipped", "seconds", "processor", "accelerator", "remark",
     ]  # fmt: skip
-    assert lines[1].split() == ["bare", "6.1.0-1", "1", "0", "1", "30", "tcg"]
+    assert lines[1].split() == ["bare", "6.1.0-1", "1", "0", "1", "30", "18", "tcg"]
     assert lines[2].endswith("the guest did not come up within 240 s")
 
 
