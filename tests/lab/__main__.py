@@ -110,8 +110,8 @@ def _run_once(options: argparse.Namespace) -> repeating.Finished:
     kernels = [options.kernel] if options.kernel else list(recipe.KERNEL_SUITES)
     orders = [
         runner.Order(topology, kernel, pattern=options.pattern)
-        for kernel in kernels
         for topology in topologies
+        for kernel in kernels
     ]
     with runner.opened(kernels, say) as lab:
         boots = runner.run_all(lab, orders)

@@ -128,6 +128,19 @@ def compile_python(cache: Cache, folder: Path, seen_as: str) -> None:
     subprocess.run(command, env=environment, check=False, capture_output=True)
 
 
+def compile_scenarios(cache: Cache, checkout: Path, arguments: Iterable[str]) -> None:
+    """Have the guest's pytest read scenarios once: what it keeps of them is good in the guest as well.
+
+    There, emulated, reading them would take longer than any of them. What is missing then is read there.
+    """
+    python = packages.foreign_command(cache.guest, "usr/bin/python3.11")
+    libraries = cache.guest / "usr/lib/python3/dist-packages"
+    environment = {**os.environ, "PYTHONHOME": str(cache.guest / "usr"), "PYTHONPATH": str(libraries)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [*python, "-m", "pytest", "--collect-only", *arguments]
+    subprocess.run(command, cwd=checkout, env=environment, check=False, capture_output=True)
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.open("w", encoding="utf-8") as lock:

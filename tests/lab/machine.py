@@ -30,17 +30,24 @@ SHELL: Final = "shell"
 """The task of a guest that gives a prompt instead of running scenarios."""
 INSTRUCTIONS: Final = "instructions"
 """The accelerator for measuring."""
+EMULATED: Final = "max,erms=off,fsrm=off"
+"""All that can be emulated, but for the promise that copying byte by byte is fast: emulated it is the slowest
+way, and kernel and C library would take it for every page."""
 PROCESSOR: Final = {
     "kvm": ("-accel", "kvm", "-cpu", "host"),
-    "tcg": ("-accel", "tcg,thread=single", "-cpu", "max"),
+    "tcg": ("-accel", "tcg,thread=single", "-cpu", EMULATED),
     INSTRUCTIONS: (
-        *("-accel", "tcg,thread=single", "-cpu", "max"),
+        *("-accel", "tcg,thread=single", "-cpu", EMULATED),
         *("-icount", "shift=0,sleep=off"),
     ),
 }
 """Accelerator and processor. With a thread for each virtual processor, QEMU 10.0 aborts now and then while
 the kernel sizes BARs (assertion in iotlb_to_section): 1 of 3 starts of the largest machine on a busy host.
 With instructions a nanosecond of the guest's time is one instruction: figures that no other work disturbs."""
+LEAN: Final = ("no_timer_check", "init_on_alloc=0", "lsm=lockdown,capability,yama")
+"""What the kernel is told beside. It is not to judge the timer by how often it ticks: a guest that got too
+little of the processor panicked there ("timer doesn't work through Interrupt-remapped IO-APIC"). It need not
+clear memory that is about to be written, and does without the security modules that need a policy."""
 RUNNING: Final[set[subprocess.Popen[bytes]]] = set()
 """Every QEMU of this process that has not been ended yet."""
 STOPPED: Final = threading.Event()
@@ -77,6 +84,7 @@ def command(plan: Plan, cache: Cache, folder: Path, events: str) -> list[str]:
         "console=ttyS0",
         "panic=-1",
         "oops=panic",
+        *LEAN,
         f"lab.topology={machine.name}",
         f"lab.task={plan.task}",
         f"lab.boot={plan.boot}",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tests.lab import ability, accelerator, cpio, ingredients, machine, outside, results
 from tests.lab.errors import LabUnavailableError
 from tests.lab.guest import disk
-from tests.lab.ingredients import CHECKOUT, compile_python
+from tests.lab.ingredients import CHECKOUT, compile_python, compile_scenarios
 from tests.lab.results import Boot
 from tests.lab.topologies import BARE
 
@@ -91,6 +91,7 @@ def copy_checkout(cache: Cache, target: Path) -> None:
     for part in ("lab", "plugin/kubelet", "bench/plugin"):
         shutil.copytree(CHECKOUT / "tests" / part, target / "tests" / part, ignore=NOT_SEEN)
     compile_python(cache, target, "/checkout")
+    compile_scenarios(cache, target, pytest_arguments(Order(BARE, "6.12"), str(target)))
 
 
 def pack_checkout(checkout: Path, target: Path) -> None:
@@ -174,7 +175,7 @@ def plan_for(lab: Lab, order: Order, folder: Path, task: str) -> Plan:
     return machine.Plan(this, image, archives, lab.accelerator, task, order.boot)
 
 
-def pytest_arguments(order: Order) -> list[str]:
+def pytest_arguments(order: Order, checkout: str = "/checkout") -> list[str]:
     """Give what pytest is called with in the guest."""
     arguments = [
         "-p",
@@ -183,7 +184,7 @@ def pytest_arguments(order: Order) -> list[str]:
         "no:cacheprovider",
         "-c",
         "/dev/null",
-        "--rootdir=/checkout",
+        f"--rootdir={checkout}",
     ]
     arguments += [
         "-q",

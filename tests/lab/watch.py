@@ -23,6 +23,8 @@ DUMP_DEADLINE: Final = 20.0
 """Seconds a hanging guest gets to send its kernel log."""
 END_DEADLINE: Final = 60.0
 """Seconds a guest gets between scenarios, and to end after the last one."""
+COLLECT_DEADLINE: Final = 240.0
+"""Seconds from its first word to its first scenario: pytest starts and reads them, which takes ten or so."""
 LOOK: Final = 1.0
 """Seconds between two looks at a guest that says nothing."""
 PANIC: Final = b"Kernel panic - not syncing"
@@ -71,7 +73,9 @@ class Watch:
         return self._verdict()
 
     def _allowance(self) -> float:
-        return self.progress.deadline + SCENARIO_GRACE if self.progress.running else END_DEADLINE
+        if self.progress.running:
+            return self.progress.deadline + SCENARIO_GRACE
+        return END_DEADLINE if self.progress.cases else COLLECT_DEADLINE
 
     def _wait(self, deadline: float) -> list[str]:
         kinds: list[str] = []

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from tests.lab.guest import channel, disk
+from tests.lab.guest import channel, disk, ready
 from tests.lab.topologies import TOPOLOGIES
 from tests.lab.topology import EVENTS_PORT
 
@@ -70,6 +70,7 @@ def _supervise(events: int, arguments: list[str]) -> int:
     """Run pytest; give its exit code, or minus the signal that ended it, -1 when it had to be left."""
     environment = {**os.environ, channel.EVENTS_DESCRIPTOR: str(events)}
     command = [sys.executable, "-m", "pytest", *arguments]
+    ready.started()
     pytest = subprocess.Popen(command, env=environment, pass_fds=[events])
     while pytest.poll() is None:
         readable, _, _ = select.select([events], [], [], 0.2)

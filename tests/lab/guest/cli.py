@@ -8,6 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tests.lab.guest import ready
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -31,14 +33,26 @@ class Answer(NamedTuple):
         return found
 
 
-def vfioctl(*arguments: str, user: int | None = None, deadline: float = ANSWER_DEADLINE) -> Answer:
-    """Run a command, as root or as another user; raise subprocess.TimeoutExpired past the deadline."""
-    command: Sequence[str] = [sys.executable, "-m", "vfioctl", *arguments]
+def vfioctl(
+    *arguments: str, user: int | None = None, deadline: float = ANSWER_DEADLINE, program: bool = False
+) -> Answer:
+    """Run a command, as root or as another user; raise subprocess.TimeoutExpired past the deadline.
+
+    It is forked from a process that has its modules loaded, or started as a program of its own, as it is
+    for another user.
+    """
     started = time.monotonic()
-    done = subprocess.run(
-        command, user=user, group=user, capture_output=True, text=True, timeout=deadline, check=False
-    )
-    return Answer(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+    if program or user is not None:
+        command: Sequence[str] = [sys.executable, "-m", "vfioctl", *arguments]
+        done = subprocess.run(
+            command, user=user, group=user, capture_output=True, text=True, timeout=deadline, check=False
+        )
+        return Answer(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+    try:
+        code, stdout, stderr = ready.run(arguments, started + deadline)
+    except TimeoutError as error:
+        raise subprocess.TimeoutExpired(["vfioctl", *arguments], deadline, str(error)) from error
+    return Answer(code, stdout, stderr, time.monotonic() - started)
 
 
 def document(*arguments: str, user: int | None = None) -> dict[str, Any]:

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import importlib
 import os
-import pkgutil
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -22,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+
+from tests.lab.guest import ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,10 +63,7 @@ class Run(NamedTuple):
 
 def load() -> None:
     """Load what bind and unbind need, so that forks need not; become the parent of processes left behind."""
-    for room in ("model", "sysfs", "plan", "apply", "render", "cli"):
-        package = importlib.import_module(f"vfioctl.{room}")
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
+    ready.load()
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -86,7 +82,7 @@ def run(
             _be_vfioctl(arguments, [write for _, write in outputs], trace.name, before, after)
         for _, write in outputs:
             os.close(write)
-        stdout, stderr = _read_all([read for read, _ in outputs], started + deadline)
+        stdout, stderr = ready.read_all([read for read, _ in outputs], started + deadline)
         _, status = os.waitpid(pid, 0)
         effects = tuple(_read_effects(trace.read().decode().splitlines(), pid))
     return Run(os.waitstatus_to_exitcode(status), stdout, stderr, effects, time.monotonic() - started)
@@ -127,24 +123,6 @@ def kill(*pids: int) -> None:
             continue
     if os.getpid() in pids:
         signal.pause()
-
-
-def _read_all(descriptors: list[int], until: float) -> list[str]:
-    """Read outputs to their ends: nothing that goes on by itself may hold them open."""
-    texts = dict.fromkeys(descriptors, b"")
-    open_ones = set(descriptors)
-    while open_ones:
-        readable, _, _ = select.select(list(open_ones), [], [], max(0.0, until - time.monotonic()))
-        if not readable:
-            message = f"the outputs stay open; so far: {texts}"
-            raise TimeoutError(message)
-        for descriptor in readable:
-            data = os.read(descriptor, 1 << 16)
-            texts[descriptor] += data
-            if not data:
-                os.close(descriptor)
-                open_ones.discard(descriptor)
-    return [text.decode(errors="replace") for text in texts.values()]
 
 
 def _be_vfioctl(

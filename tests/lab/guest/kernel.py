@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import time
@@ -64,13 +65,15 @@ def iommu_groups() -> dict[int, frozenset[str]]:
 
 def group_of(address: str) -> int:
     """Give the number of a device's group."""
-    return int((DEVICES / address / "iommu_group").resolve().name)
+    return int(os.readlink(f"{DEVICES}/{address}/iommu_group").rpartition("/")[2])
 
 
 def driver_of(address: str) -> str:
     """Give the name of the driver that has a device now, "" for none."""
-    link = DEVICES / address / "driver"
-    return link.resolve().name if link.is_symlink() else ""
+    try:
+        return os.readlink(f"{DEVICES}/{address}/driver").rpartition("/")[2]
+    except FileNotFoundError:
+        return ""
 
 
 def is_bridge(address: str) -> bool:

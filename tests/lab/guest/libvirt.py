@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lxml import etree
-
 from tests.lab.guest import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from lxml import etree
 
 CONFIGURATION: Final = {
     "libvirtd.conf": 'auth_unix_ro = "none"\nauth_unix_rw = "none"\n',
@@ -134,6 +134,8 @@ def _prepare() -> None:
 
 def host_devices(text: str) -> list[etree._Element]:
     """Give the host devices of a domain's XML."""
+    from lxml import etree  # of use on one machine only
+
     found = etree.fromstring(text).iterfind("devices/*")
     return [one for one in found if one.tag == "hostdev" or one.get("type") == "hostdev"]
 

@@ -55,7 +55,7 @@ def slowness() -> float:
 def test_scan_answers_and_says_what_it_does_not_know(blocked, release, scanned):
     """On 6.1 even reading the override hangs (K55): it is reported as unknown, with its reason."""
     deadline = PROMISE * min(slowness(), 20.0)
-    answer = cli.vfioctl("scan", "--json", deadline=60)
+    answer = cli.vfioctl("scan", "--json", deadline=60, program=True)
     assert answer.exit_code == 0, answer.stderr
     assert answer.seconds < deadline
     devices = {device["address"]: device for device in answer.document["devices"]}

@@ -13,8 +13,6 @@ import pytest
 
 from tests.lab.guest import bindings, cli, kernel, service
 from tests.lab.guest.qmp import Monitor
-from tests.plugin.kubelet.kubelet import Kubelet, Settings
-from tests.plugin.kubelet.pods import pod
 
 pytestmark = [pytest.mark.topologies("hotplug"), pytest.mark.deadline(400)]
 
@@ -74,6 +72,8 @@ async def counted(kubelet, capacity, allocatable):
 @asynccontextmanager
 async def serving(systemd):
     """Run a kubelet and start the service, until it has the card."""
+    from tests.plugin.kubelet.kubelet import Kubelet, Settings  # gRPC, for which no other machine has to wait
+
     async with Kubelet(KUBELET, Settings(dial=30.0)) as kubelet:
         started = await asyncio.to_thread(systemd.ask, "start", service.UNIT)
         assert started.returncode == 0, (started.stderr, service.log())
@@ -119,6 +119,7 @@ def test_unbind_unplug_and_plug_reach_the_kubelet(systemd, card):
 
 def test_what_is_allocated_can_be_opened(systemd, card):
     """Nodes that exist, are character devices, and open."""
+    from tests.plugin.kubelet.pods import pod
 
     async def run():
         async with serving(systemd) as kubelet:

@@ -13,8 +13,6 @@ import pytest
 
 from tests.lab.guest import bindings, cli, kernel, podman
 from tests.lab.scenarios.test_containers import EDU, check_nodes, node_of
-from tests.plugin.kubelet.kubelet import Kubelet, Settings
-from tests.plugin.kubelet.pods import pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +50,8 @@ def serving(cdi: bool) -> Iterator[None]:
 
 def allocated(limits: dict[str, int]) -> ContainerAllocateResponse:
     """Give what a kubelet is answered for a pod with these limits."""
+    from tests.plugin.kubelet.kubelet import Kubelet, Settings  # gRPC, for which no other machine has to wait
+    from tests.plugin.kubelet.pods import pod
 
     async def admit() -> ContainerAllocateResponse:
         async with Kubelet(str(KUBELET), Settings(dial=10.0)) as kubelet:

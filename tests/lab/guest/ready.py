@@ -1,0 +1,194 @@
+"""vfioctl without its start: a process that has loaded its modules, and is forked for each command line.
+
+Under software emulation an interpreter and its imports take longer than nearly any command. A fork is a
+process of its own all the same: own pid, environment, folder and standard streams, nothing else open, killed
+like any other. Its parent and its command line differ, and that all modules are there already: so
+`test_program` holds it against the same command lines started as programs.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOMS: Final = ("model", "sysfs", "plan", "checkup", "apply", "render", "export", "cli")
+"""What is loaded: not libvirt's and the plugin's rooms, which few need and whose libraries are large."""
+PROGRAM: Final = "/checkout/vfioctl/__main__.py"
+"""What `python -m vfioctl` has as the first word of its arguments."""
+SOCKET: Final = "\0vfioctl-lab-ready"
+STREAMS: Final = 3
+LONGEST: Final = 1 << 16
+"""Bytes of a request; an environment and a command line are far shorter."""
+
+
+def load(rooms: Sequence[str] = ROOMS) -> None:
+    """Load the modules of these rooms."""
+    for room in rooms:
+        package = importlib.import_module(f"vfioctl.{room}")
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+
+
+def run(arguments: Sequence[str], until: float) -> tuple[int, str, str]:
+    """Run vfioctl in a fork; give exit code (or minus the signal), output and errors.
+
+    It has this process's standard input, environment and folder. Raises TimeoutError, and it is killed, when
+    it has not ended by then, or anybody still holds its output.
+    """
+    outputs = [os.pipe() for _ in range(2)]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+        _connect(line, until)
+        request = {"arguments": [*arguments], "environment": dict(os.environ), "folder": str(Path.cwd())}
+        socket.send_fds(line, [json.dumps(request).encode()], [0, *(write for _, write in outputs)])
+        for _, write in outputs:
+            os.close(write)
+        pid = int(line.recv(64))
+        try:
+            stdout, stderr = read_all([read for read, _ in outputs], until)
+            line.settimeout(max(0.01, until - time.monotonic()))
+            return int(line.recv(64)), stdout, stderr
+        except TimeoutError:
+            os.kill(pid, signal.SIGKILL)
+            raise
+
+
+def read_all(descriptors: list[int], until: float) -> list[str]:
+    """Read outputs to their ends: nothing that goes on by itself may hold them open."""
+    texts = dict.fromkeys(descriptors, b"")
+    open_ones = set(descriptors)
+    while open_ones:
+        readable, _, _ = select.select(list(open_ones), [], [], max(0.0, until - time.monotonic()))
+        if not readable:
+            message = f"the outputs stay open; so far: {texts}"
+            raise TimeoutError(message)
+        for descriptor in readable:
+            data = os.read(descriptor, 1 << 16)
+            texts[descriptor] += data
+            if not data:
+                os.close(descriptor)
+                open_ones.discard(descriptor)
+    return [text.decode(errors="replace") for text in texts.values()]
+
+
+def _connect(line: socket.socket, until: float) -> None:
+    """Ask the process that is forked, which may have yet to start."""
+    while line.connect_ex(SOCKET):
+        if time.monotonic() > until:
+            message = "nobody is there to be forked"
+            raise TimeoutError(message)
+        time.sleep(0.05)
+
+
+def started() -> subprocess.Popen[bytes]:
+    """Start the process that is forked; it ends with the one that starts it, and answers once it has loaded.
+
+    The supervisor does it: of what pytest has started, nothing is there but what a scenario has.
+    """
+    nowhere = subprocess.DEVNULL
+    command = [sys.executable, "-m", "tests.lab.guest.ready"]
+    return subprocess.Popen(command, stdin=nowhere, stdout=nowhere)
+
+
+def main() -> NoReturn:
+    """Load, and serve as long as the process that has started this one is there."""
+    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # the first to go, as pytest is
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+        server.bind(SOCKET)
+        server.listen(64)
+        load()
+        # Nothing that was loaded is looked at again by a child's collector, which would copy its pages.
+        gc.collect()
+        gc.freeze()
+        _serve(server, os.getppid())
+
+
+def _serve(server: socket.socket, parent: int) -> NoReturn:
+    """Fork for each request, and tell each one's end to whoever asked."""
+    ends = select.poll()
+    ends.register(server, select.POLLIN)
+    running: dict[int, tuple[int, socket.socket]] = {}
+    while os.getppid() == parent:
+        for descriptor, _ in ends.poll(1000):
+            if descriptor not in running:
+                pid, line = _accepted(server)
+                ended = os.pidfd_open(pid)
+                running[ended] = (pid, line)
+                ends.register(ended, select.POLLIN)
+                continue
+            ends.unregister(descriptor)
+            os.close(descriptor)
+            pid, line = running.pop(descriptor)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            with line:
+                _tell(line, code)
+    sys.exit()
+
+
+def _accepted(server: socket.socket) -> tuple[int, socket.socket]:
+    line, _ = server.accept()
+    text, streams, _, _ = socket.recv_fds(line, LONGEST, STREAMS)
+    pid = os.fork()
+    if pid == 0:
+        _be_vfioctl(streams, **json.loads(text))
+    for stream in streams:
+        os.close(stream)
+    _tell(line, pid)
+    return pid, line
+
+
+def _tell(line: socket.socket, number: int) -> None:
+    """Say a number to whoever asked, who may have gone."""
+    try:
+        line.send(str(number).encode())
+    except OSError:
+        return
+
+
+def _be_vfioctl(
+    streams: Sequence[int], arguments: list[str], environment: dict[str, str], folder: str
+) -> NoReturn:
+    """Be what `python -m vfioctl` is once its modules are loaded."""
+    try:
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+        os.closerange(STREAMS, os.sysconf("SC_OPEN_MAX"))
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.argv = [PROGRAM, *arguments]
+        _open_streams()
+        from vfioctl.cli.main import main as vfioctl
+
+        vfioctl()
+    except BaseException:  # noqa: BLE001 - whatever it is, it must not go on as another server
+        traceback.print_exc()
+    finally:
+        os._exit(70)
+
+
+def _open_streams() -> None:
+    """Make the streams anew: those that the interpreter has made know what was there before."""
+    for number, (name, mode, buffering) in enumerate(
+        (("stdin", "r", -1), ("stdout", "w", -1), ("stderr", "w", 1))
+    ):
+        stream = os.fdopen(number, mode, buffering, encoding="utf-8", closefd=False)
+        vars(sys).update({name: stream, f"__{name}__": stream})
+
+
+if __name__ == "__main__":
+    main()

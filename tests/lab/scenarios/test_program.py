@@ -1,0 +1,81 @@
+"""vfioctl as a program that is started, held against the forks that the other scenarios use instead of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab.guest import bindings, cli, kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEVICE = "0000:00:03.0"
+pytestmark = [pytest.mark.topologies("legacy"), pytest.mark.deadline(300)]
+
+LINES = (
+    "--version",
+    "scan",
+    "scan --json",
+    "scan --nosuch",
+    f"show {DEVICE} --json",
+    "show 0000:1f:1f.7",
+    "groups",
+    f"bind -n {DEVICE}",
+    f"unbind {DEVICE} --json",
+    "bind 0000:00:1f.0",
+    "recover",
+    "doctor --only journal --json",
+    "persist verify",
+    "sriov list --json",
+    "mdev types",
+    "cdi list",
+    f"container-args --runtime podman {DEVICE}",
+    f"libvirt-xml {DEVICE}",
+    f"pod-spec {DEVICE}",
+    "completion bash",
+)
+"""At least one line of every command that the other scenarios give, understood with Click and without it."""
+
+
+def both(*arguments: str) -> Iterator[tuple[int, str, str]]:
+    """Give what the fork says, then what the program says."""
+    for program in (False, True):
+        answer = cli.vfioctl(*arguments, program=program)
+        yield answer.exit_code, answer.stdout, answer.stderr
+
+
+def test_every_command_says_as_a_program_what_it_says_as_a_fork() -> None:
+    """Exit code, output and errors, to the letter."""
+    said = {line: tuple(both(*line.split())) for line in LINES}
+    assert {line: pair for line, pair in said.items() if pair[0] != pair[1]} == {}
+    assert {pair[0][0] for pair in said.values()} >= {0, 2, 3, 5}
+
+
+def test_a_program_binds_and_gives_back_by_the_same_steps() -> None:
+    """What is done, not only what is said."""
+    before = bindings.bindings()
+    steps = []
+    for program in (False, True):
+        for words in (("bind", DEVICE), ("unbind", DEVICE)):
+            answer = cli.vfioctl(*words, "--json", program=program)
+            assert answer.exit_code == 0, answer.stderr
+            steps.append(bindings.steps(answer.document))
+            assert kernel.driver_of(DEVICE) == ("vfio-pci" if words[0] == "bind" else "")
+    assert steps[:2] == steps[2:]
+    assert bindings.bindings() == before
+
+
+def test_a_fork_is_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes environment and folder of whoever asks, and nothing of it is left for the next one."""
+    monkeypatch.setenv("VFIOCTL_ROOT", "sample")
+    sample = cli.vfioctl("scan")
+    monkeypatch.delenv("VFIOCTL_ROOT")
+    monkeypatch.chdir("/run")
+    assert cli.vfioctl("snapshot", "save", "here.txt").exit_code == 0
+    assert os.path.exists("/run/here.txt")
+    os.unlink("/run/here.txt")
+    assert DEVICE not in sample.stdout
+    assert DEVICE in cli.vfioctl("scan").stdout
