@@ -110,7 +110,7 @@ def crash(
         crashed = place(bindings.bindings(before), before, after)
     recovered = effects.run("recover")
     effects.reap()
-    assert not bindings.JOURNAL.exists(), (mode, target)
+    assert not bindings.JOURNAL.exists(), (mode, target, recovered)
     final = place(bindings.bindings(before), before, after)
     if target.number % TWICE == 0:
         assert effects.run("recover").exit_code == 0, (mode, target)
@@ -141,7 +141,8 @@ def _loaded() -> None:
 def test_recover_leaves_before_or_after_from_every_point(topology, release, command):
     """Before, inside and after every step of a plan of at least eight, and around every state file.
 
-    Where units move side by side, around the steps only: their state files are the same.
+    Around the steps only on the second kernel, and where units move side by side: the state files are the same
+    there, and no kernel has a part in them.
     """
     if topology.name == "server" and (release, command) != ("6.12", "bind"):
         pytest.skip("units that move side by side: one command on one kernel")
@@ -166,11 +167,14 @@ def test_recover_leaves_before_or_after_from_every_point(topology, release, comm
     start()
     whole = effects.run(*words)
     assert whole.exit_code == 0, whole
+    # A new process by itself leaves nothing behind: dead before it is dead after the effect before it.
+    everywhere = (topology.name, release) == ("workstation", "6.12")
+    others = {effect.what for effect in whole.effects if everywhere and effect.what != "fork"}
     rows: list[Row] = []
     try:
         for mode in MODES:
             for effect in whole.effects:
-                if effect.step or (mode == "before" and topology.name == "workstation"):
+                if effect.step or (mode == "before" and effect.what in others):
                     start()
                     rows.append(crash(words, mode, effect, before, after))
     finally:
