@@ -9,6 +9,9 @@ K ?=
 STAGES ?=
 RUNS ?= 10
 
+# Empty is as good as not there: each process of the tests would else compile all of them, and rewrite their asserts.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
