@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.guest import container, kernel, vfio
+from tests.lab.guest import container, kernel, libraries, vfio
 
 BRIDGE = "0000:00:02.0"
 FIRST, SECOND = "0000:02:01.0", "0000:02:02.0"
@@ -26,6 +26,12 @@ CLAIMS = Path("/run/vfioctl/plugin-claims.json")
 pytestmark = [pytest.mark.topologies("legacy"), pytest.mark.deadline(420)]
 
 RESOURCE = '[[resource]]\nname = "v.io/{name}"\nselect = ["{address}"]\nbind = "{bind}"\n'
+
+
+@pytest.fixture(autouse=True)
+def _changes_are_reported():
+    """Have libudev found, by which the kernel's reports arrive."""
+    libraries.listed()
 
 
 @pytest.fixture
