@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
-
+from vfioctl.lean import cache
 from vfioctl.model.pattern import pattern
 from vfioctl.sysfs.root import PCI_IDS
 from vfioctl.typed import TYPE_CHECKING
@@ -11,9 +10,16 @@ from vfioctl.typed import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_VENDOR = pattern(rb"\n([0-9a-f]{4})  ")
-_BLOCK_END = pattern(rb"\n[^\t#\n]")
 _DEVICE_END = pattern(rb"\n(?:\t?[^\t#\n])")
+
+# Importing re would cost a scan more than all that follows, so the lines are found without it.
+_DIGITS = b"0123456789abcdef"
+_NEAR = 1 << 15
+"""Bytes that are looked through faster than they are narrowed down."""
+_SIGHT = 1 << 11
+"""Bytes that most often have the line of a vendor among them."""
+_PLACES = (4, 5, 3, 6, 2, 7, 1)
+"""Where in a range to look for one, in eighths: a vendor of many devices may fill the middle of it."""
 
 
 class Names:
@@ -63,29 +69,45 @@ class Names:
     def _find_vendor(self, vendor_id: int) -> tuple[int, int]:
         """Return where a vendor stands; they stand in order, so most of a megabyte is not looked at."""
         number, low, high = b"%04x" % vendor_id, 0, len(self._content)
-        while low < high:
-            middle = (low + high) // 2
-            # A line that begins before the end of the range may reach beyond it.
-            found = _VENDOR.search(self._content, middle, high + len(number) + 2)
-            if found is None or found[1] > number:
-                high = middle
-            elif found[1] < number:
-                low = found.end() - 1
-            else:
-                return self._block(found.start())
-        # It is not there, or the file is in no order.
-        return self._block(self._content.find(b"\n%s  " % number))
+        head = b"\n%s  " % number
+        while high - low > _NEAR and (seen := self._vendor_between(low, high)) is not None:
+            other, at = seen
+            low, high = (low, at) if other > number else (at, high)
+        start = self._content.find(head, low, high + len(head))
+        # Not found there, it is nowhere, or the file is in no order.
+        return self._block(start if start >= 0 else self._content.find(head))
+
+    def _vendor_between(self, low: int, high: int) -> tuple[bytes, int] | None:
+        """Return the number of a vendor near the middle of a range, and where its line begins."""
+        for place in _PLACES:
+            begin = low + (high - low) * place // 8
+            lines = self._content[begin : begin + _SIGHT].split(b"\n")[:-1]
+            at = begin + len(lines.pop(0)) if lines else high
+            for line in lines:
+                if at >= high:
+                    break
+                # Classes, with a capital C, stand behind all vendors.
+                if line[4:6] == b"  " and line[0] not in b"\t#":
+                    return (b"g" if line[:1] == b"C" else line[:4]), at
+                at += len(line) + 1
+        return None
 
     def _find_class(self, base_class: int) -> tuple[int, int]:
         # The classes stand at the end of the file, behind a megabyte of devices.
         return self._block(self._content.rfind(b"\nC %02x  " % base_class))
 
     def _block(self, start: int) -> tuple[int, int]:
-        """Return where the lines of a vendor or base class begin and end; (-1, -1) for an unknown one."""
+        """Return where the lines of a vendor or base class begin and end; (-1, -1) for an unknown one.
+
+        It ends where the next one in order begins, most often one with the same first digit.
+        """
         if start < 0:
             return -1, -1
-        closing = _BLOCK_END.search(self._content, start + 1)
-        return start, closing.start() + 1 if closing else len(self._content)
+        first = _DIGITS.find(self._content[start + 1 : start + 2])
+        heads = (*(b"\n%c" % digit for digit in _DIGITS[first:] if first >= 0), b"\nC ")
+        ends = (self._content.find(head, start + 1) for head in heads)
+        end = next((end for end in ends if end >= 0), len(self._content))
+        return start, end + 1 if end < len(self._content) else end
 
     def _name(self, head: bytes, start: int, end: int) -> str | None:
         at = self._content.find(head, start, end) if start >= 0 else -1
