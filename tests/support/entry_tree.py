@@ -6,7 +6,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Self
 
-from vfioctl.sysfs.entries import MANIFEST, Denied, Directory, Entry, File, Link, complete
+from vfioctl.sysfs.entries import Denied, Directory, Entry, File, Link, complete
+from vfioctl.sysfs.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -18,7 +18,8 @@ from tests.support.strategies import entry_trees
 from vfioctl.errors import NotPermittedError, UsageError, VfioctlError
 from vfioctl.sysfs import entries as bounds
 from vfioctl.sysfs.archive import open_root
-from vfioctl.sysfs.entries import MANIFEST, Denied, Entry, File, Link, Meta, complete
+from vfioctl.sysfs.entries import Denied, Entry, File, Link, Meta, complete
+from vfioctl.sysfs.manifest import MANIFEST
 from vfioctl.sysfs.pack import write_archive
 
 if TYPE_CHECKING:

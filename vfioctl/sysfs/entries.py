@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypeAlias
 
-MANIFEST = "vfioctl-snapshot.json"
-"""The file at a tree's top that says where it is from and what could not be read."""
-
 MAX_ENTRIES = 400_000
 """Entries one tree may have; a host with 4,096 devices has about 150,000."""
 

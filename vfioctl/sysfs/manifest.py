@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 
 from vfioctl.errors import UsageError
-from vfioctl.sysfs.entries import MANIFEST, MAX_FILE
+
+MANIFEST = "vfioctl-snapshot.json"
+"""The file at a tree's top that says where it is from and what could not be read."""
+
+_MOST = 16 << 20
 
 
 def read_manifest(base: str, source: str) -> dict[str, str]:
@@ -15,7 +19,7 @@ def read_manifest(base: str, source: str) -> dict[str, str]:
     """
     try:
         with open(os.path.join(base, MANIFEST), "rb") as file:
-            text = file.read(MAX_FILE + 1)
+            text = file.read(_MOST + 1)
     except FileNotFoundError:
         return {}
     import json

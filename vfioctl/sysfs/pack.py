@@ -6,7 +6,8 @@ import os
 from typing import cast
 
 from vfioctl.errors import NotPermittedError, UsageError, VfioctlError
-from vfioctl.sysfs.entries import MANIFEST, Denied, Directory, EntryError, File, Link, check, complete
+from vfioctl.sysfs.entries import Denied, Directory, EntryError, File, Link, check, complete
+from vfioctl.sysfs.manifest import MANIFEST
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _write_gzip(entries: Sequence[Entry], meta: Meta, out: IO[bytes]) -> None:
 
 
 def _write_zstd(entries: Sequence[Entry], meta: Meta, out: IO[bytes]) -> None:
-    from vfioctl.sysfs.archive import import_zstandard
+    from vfioctl.sysfs.formats import import_zstandard
 
     with import_zstandard().ZstdCompressor(level=9).stream_writer(out, closefd=False) as compressed:
         _write_tar(entries, meta, compressed)
