@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from vfioctl.sysfs.archive import open_root
 
 HEAVY = {"rich", "lxml", "yaml", "grpc", "google", "prometheus_client", "pyudev", "asyncio", "dataclasses"}
 """Never loaded by a scan that prints no table."""
@@ -58,3 +62,17 @@ def test_help_and_version_load_click_and_the_standard_library_only(arguments: st
     assert top_level(loaded) - sys.stdlib_module_names - {"click", "vfioctl"} == set()
     assert rooms == set()
     assert top_level(loaded) & HEAVY == set()
+
+
+def test_a_scan_spares_what_has_a_short_stand_in() -> None:
+    """See `vfioctl.lean`: one import of these anywhere on the way would undo it."""
+    with open_root("sample") as sample:
+        # Nobody has a node open there: to tell whose it is takes re.
+        for process in Path(sample.base, "proc").glob("[0-9]*"):
+            shutil.rmtree(process)
+        program = str(Path(sys.executable).with_name("vfioctl"))
+        scan = modules(program, "--root", sample.base, "scan", "--json")
+
+    assert "vfioctl.render.device_document" in scan
+    spared = {"collections", "contextlib", "enum", "functools", "re", "signal"}
+    assert (scan - modules("-c", "pass")) & spared == set()

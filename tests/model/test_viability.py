@@ -339,7 +339,7 @@ MEMBERS = st.builds(
         f"65:00.{function}", header=header, driver=driver, class_code=class_code, unbinding=unbinding
     ),
     st.integers(0, 7),
-    st.sampled_from(Header),
+    st.sampled_from(tuple(Header)),
     st.sampled_from([None, "vfio-pci", "pcieport", "pci-stub", "shpchp", "nvme", "vmd"]),
     st.sampled_from([0x010802, 0x0C0500, 0x060400, 0x060100]),
     st.booleans(),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from errno import EACCES, EPERM, EROFS
 
 from vfioctl.apply.asking import ask_each
 from vfioctl.apply.port import OpenToWrite, ReadText
 from vfioctl.errors import NotPermittedError, VfioctlError
+from vfioctl.lean import contextmanager
 from vfioctl.sysfs import root as paths
 from vfioctl.typed import TYPE_CHECKING
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import select
-from contextlib import suppress
 from time import monotonic, sleep
 
 from vfioctl.apply.inflight import InFlight
 from vfioctl.apply.kernel import Kernel
 from vfioctl.apply.port import Answer
 from vfioctl.apply.writer import start_writer
+from vfioctl.lean import suppress
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -5,10 +5,9 @@ The first failure stops everything: what is under way is waited for, nothing els
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from vfioctl.apply.effects import perform
 from vfioctl.apply.lanes import OverdueError, run_scripts
+from vfioctl.lean import suppress
 from vfioctl.model.value import NamedTuple
 from vfioctl.plan.outcome import Status, StepOutcome
 from vfioctl.plan.steps import BindDriver, ProbeDrivers, SetOverride, UnbindDriver

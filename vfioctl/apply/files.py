@@ -7,10 +7,10 @@ is on disk before the next one is touched.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from vfioctl.apply.lock import locked
 from vfioctl.apply.state import complain
+from vfioctl.lean import suppress
 from vfioctl.model.persisted import FOLDER, MEDIATED, SPLITS, WANTED
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs.root import HostRoot

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import suppress
 from time import monotonic, sleep
 
+from vfioctl.lean import suppress
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

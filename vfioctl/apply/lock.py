@@ -5,11 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 
 from vfioctl.apply.state import complain, prepare
 from vfioctl.errors import LockedError
+from vfioctl.lean import contextmanager, suppress
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from contextlib import contextmanager
 
+from vfioctl.lean import contextmanager, signal
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

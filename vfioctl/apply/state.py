@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
 
 from vfioctl.errors import NotPermittedError, VfioctlError
+from vfioctl.lean import suppress
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

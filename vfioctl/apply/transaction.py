@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from vfioctl.apply.access import check_writable, opened, read_boot_id
 from vfioctl.apply.executor import Course, run_plan, skipped
 from vfioctl.apply.inflight import await_end, is_under_way
@@ -20,6 +18,7 @@ from vfioctl.apply.settings import STATE, Settings
 from vfioctl.apply.signals import deferred
 from vfioctl.apply.standing import read_states
 from vfioctl.errors import RefusedError, VfioctlError
+from vfioctl.lean import suppress
 from vfioctl.plan.outcome import Report, Result
 from vfioctl.typed import TYPE_CHECKING
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 import fcntl
 import marshal
 import os
-import signal
-from contextlib import suppress
 
 from vfioctl.apply.port import EFFECTS, Answer, Batch, SetOwner, Single, Write
+from vfioctl.lean import signal, suppress
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from contextlib import suppress
 from io import TextIOWrapper
 
 from vfioctl.cli import express
 from vfioctl.cli.session import Session, writing
 from vfioctl.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, VfioctlError
+from vfioctl.lean import suppress
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

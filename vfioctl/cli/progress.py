@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import contextmanager
 
+from vfioctl.lean import contextmanager
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 
 from vfioctl.errors import HostCannotError, PartialError, RefusedError, RolledBackError, VfioctlError
+from vfioctl.lean import suppress
 from vfioctl.plan.outcome import Report, Result, Status, StepOutcome
 from vfioctl.plan.plan import Severity
 from vfioctl.typed import TYPE_CHECKING

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
 
 from vfioctl.cli.progress import progress
+from vfioctl.lean import contextmanager
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 
 from vfioctl.cli.changing import check_may_change
+from vfioctl.lean import partial
 from vfioctl.model.device import PhysicalFunction
 from vfioctl.plan.outcome import Report, Result
 from vfioctl.plan.plan import Plan, Request

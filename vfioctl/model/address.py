@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from vfioctl.errors import UsageError
+from vfioctl.lean import lru_cache
 from vfioctl.model.pattern import pattern
 from vfioctl.model.value import NamedTuple
 
@@ -64,8 +63,8 @@ class PciAddress(NamedTuple):
 # A scan meets every address several times: as a device, a parent, a group's member.
 @lru_cache(maxsize=65536)
 def _address(text: str) -> PciAddress | None:
-    # Most without re, whose import costs a run more than a hundred addresses. All end in a dot and a digit.
-    if text[-2:-1] != ".":
+    # Most without re, whose import costs a run more than a hundred addresses. All end as in ":00.0".
+    if text[-2:-1] != "." or text[-5:-4] != ":":
         return None
     if (plain := _plain(f"0000:{text}" if len(text) == _SHORT else text)) is not None:
         return plain

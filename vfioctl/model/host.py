@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
+from vfioctl.lean import cached_property
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from vfioctl.lean import lru_cache
 
 CLASS_WORDS: dict[str, tuple[str, ...]] = {
     "gpu": ("0300", "0302", "0380"),

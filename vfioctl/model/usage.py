@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
+from vfioctl.lean import StrEnum
 from vfioctl.model.value import NamedTuple
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+from vfioctl.lean import lru_cache
 from vfioctl.model.device import PhysicalFunction
 from vfioctl.model.json_text import encode, quoted
 from vfioctl.model.verdict import reasons_against

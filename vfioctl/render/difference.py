@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
+from vfioctl.lean import StrEnum
 from vfioctl.model.address import PciAddress
 from vfioctl.model.value import NamedTuple
 from vfioctl.render.device_document import device_document
@@ -91,7 +90,7 @@ def _facts(host: Host, device: PciDevice, names: Names) -> Facts:
 def _jsonable(value: object) -> Any:  # noqa: ANN401 - whatever JSON holds
     if isinstance(value, PciAddress):
         return str(value)
-    if isinstance(value, Enum):
+    if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, tuple):
         named = getattr(value, "_asdict", None)

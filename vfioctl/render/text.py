@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from vfioctl.lean import cache
 
 
 @cache

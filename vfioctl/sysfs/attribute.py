@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
-from functools import lru_cache
 from posixpath import normpath
 
+from vfioctl.lean import lru_cache
 from vfioctl.sysfs.denied import denied_error, reason_of
 from vfioctl.sysfs.folder import CheckedFolder, OpenFolder
 from vfioctl.typed import TYPE_CHECKING

@@ -5,8 +5,7 @@ A driver may wait for such a program for ever when its GPU is taken away (K35), 
 
 from __future__ import annotations
 
-from functools import partial
-
+from vfioctl.lean import partial
 from vfioctl.model.pattern import pattern
 from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.sysfs import root

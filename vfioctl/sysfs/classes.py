@@ -6,8 +6,7 @@ the function. One listing per class serves all devices, however deep the object 
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+from vfioctl.lean import lru_cache
 from vfioctl.model.address import PciAddress
 from vfioctl.model.host import MdevInstance
 from vfioctl.model.value import NamedTuple
@@ -62,6 +61,12 @@ def class_members(
         target = attributes.target(f"{path}/{name}")
         if target is not None:
             yield Member(name, target, function_above(target))
+
+
+def is_numbered(name: str, *kinds: str) -> bool:
+    """Tell whether a name is one of these words and a number, as ``card0``."""
+    # By hand, as wherever a scan looks at names: importing re costs more than to read twenty devices.
+    return any(name.startswith(kind) and name[len(kind) :].isdecimal() for kind in kinds)
 
 
 def read_framebuffers(attributes: Attributes) -> dict[str, PciAddress]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from vfioctl.model.pattern import pattern
 from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
-from vfioctl.sysfs.classes import class_members
+from vfioctl.sysfs.classes import class_members, is_numbered
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import re
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from vfioctl.model.address import PciAddress
     from vfioctl.sysfs.attribute import Attributes
@@ -32,9 +30,6 @@ FIRMWARE_FRAMEBUFFERS = (
 NVIDIA = "nvidia"
 """The driver whose nodes are not all in a class."""
 
-_LINE = pattern(r"\s*([0-9a-f]+)-([0-9a-f]+) : (.+)")
-_DRM_NAME = pattern(r"(?:card|renderD)\d+(?:-.+)?")
-_ACCELERATOR_NAME = pattern(r"accel\d+")
 _DISPLAY_CLASS = 0x03
 _MEMORY = 0x200
 
@@ -63,9 +58,9 @@ class Gpus(NamedTuple):
 
 def read_gpus(attributes: Attributes, found: Iterable[Found]) -> Gpus:
     """Read which GPUs there are, and whether any can be in use."""
-    screens = _members(attributes, root.DRM, _DRM_NAME)
+    screens = _members(attributes, root.DRM, _is_screen)
     nodes = {f"{root.NODES}/dri/{name}": address for name, _, address in screens if "-" not in name}
-    for name, _, address in _members(attributes, root.ACCELERATORS, _ACCELERATOR_NAME):
+    for name, _, address in _members(attributes, root.ACCELERATORS, _is_accelerator):
         nodes[f"{root.NODES}/accel/{name}"] = address
     offered = frozenset(nodes.values())
     drivers: dict[str, list[PciAddress]] = {}
@@ -78,8 +73,18 @@ def read_gpus(attributes: Attributes, found: Iterable[Found]) -> Gpus:
     return Gpus(nodes, drivers, screens, maybe_open)
 
 
-def _members(attributes: Attributes, path: str, names: re.Pattern[str]) -> tuple[Screen, ...]:
-    members = class_members(attributes, path, lambda name: bool(names.fullmatch(name)))
+def _is_screen(name: str) -> bool:
+    # "card0", "renderD128", "card0-DP-1"
+    card, dash, connector = name.partition("-")
+    return is_numbered(card, "card", "renderD") and (not dash or bool(connector))
+
+
+def _is_accelerator(name: str) -> bool:
+    return is_numbered(name, "accel")
+
+
+def _members(attributes: Attributes, path: str, keep: Callable[[str], bool]) -> tuple[Screen, ...]:
+    members = class_members(attributes, path, keep)
     return tuple(Screen(name, place, address) for name, place, address in members if address is not None)
 
 
@@ -97,12 +102,18 @@ def firmware_framebuffers(attributes: Attributes) -> tuple[tuple[int, int, str],
     """Return the memory of the firmware's framebuffers; where it is hidden (K31), that is noted."""
     found = []
     for line in attributes.lines(root.IO_MEMORY):
-        if line.endswith(FIRMWARE_FRAMEBUFFERS) and (match := _LINE.fullmatch(line)):
-            start, end = int(match[1], 16), int(match[2], 16)
-            if end:
-                found.append((start, end, match[3]))
-            else:
-                attributes.unread[root.IO_MEMORY] = "its addresses read as zeros (run as root to see them)"
+        # such as: e0000000-e02fffff : BOOTFB
+        span, _, name = line.partition(" : ")
+        if not name.endswith(FIRMWARE_FRAMEBUFFERS):
+            continue
+        try:
+            start, end = (int(number, 16) for number in span.split("-"))
+        except ValueError:
+            continue
+        if end:
+            found.append((start, end, name))
+        else:
+            attributes.unread[root.IO_MEMORY] = "its addresses read as zeros (run as root to see them)"
     return tuple(found)
 
 

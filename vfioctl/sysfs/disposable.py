@@ -11,10 +11,9 @@ from __future__ import annotations
 import gc
 import marshal
 import os
-import signal
-from contextlib import suppress
 from time import monotonic, sleep
 
+from vfioctl.lean import signal, suppress
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from functools import partial
 
+from vfioctl.lean import partial
 from vfioctl.model.address import PciAddress
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root as paths

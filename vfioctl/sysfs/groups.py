@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from types import MappingProxyType
-
+from vfioctl.lean import MappingProxyType, lru_cache
 from vfioctl.model.address import PciAddress
 from vfioctl.model.group import IommuGroup, OtherMember, ReservedRegion
 from vfioctl.model.value import NamedTuple

@@ -21,6 +21,7 @@ OPEN_NODE = pattern(
     r"[./]*(dev/(?:vfio/(?:devices/vfio\d+|(?:noiommu-)?\d+)|dri/(?:card|renderD)\d+|accel/accel\d+|kfd"
     r"|nvidia(?:\d+|ctl|-modeset|-uvm(?:-tools)?)))"
 )
+_KINDS = ("dev/vfio/", "dev/dri/", "dev/accel/", "dev/kfd", "dev/nvidia")
 
 
 class Holder(NamedTuple):
@@ -69,9 +70,11 @@ def _open_nodes(attributes: Attributes, pid: str) -> list[str]:
 
 def _node(folder: OpenFolder, name: str) -> str | None:
     try:
-        found = OPEN_NODE.fullmatch(folder.link(name))
+        opened = folder.link(name)
     except OSError:
         return None
+    # Most are sockets, pipes and /dev/null: re is imported only for what may be one.
+    found = OPEN_NODE.fullmatch(opened) if any(kind in opened for kind in _KINDS) else None
     return f"/{found[1]}" if found else None
 
 

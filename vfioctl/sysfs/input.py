@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from vfioctl.model.pattern import pattern
 from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.sysfs import root
-from vfioctl.sysfs.classes import class_members
+from vfioctl.sysfs.classes import class_members, is_numbered
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from vfioctl.model.address import PciAddress
     from vfioctl.sysfs.attribute import Attributes
 
-_NAME = pattern(r"(?:input|mouse)\d+")
 # The first keys of the kernel's numbering, Esc to D; headsets, screens and cameras have a few others.
 _LETTERS = 0xFFFFFFFE
 
@@ -25,7 +23,7 @@ def input_uses(attributes: Attributes) -> Iterator[tuple[PciAddress, Usage]]:
     By the class and not by /proc/bus/input/devices: reading that takes a lock which a driver on its way out
     may hold, and it tells serial numbers.
     """
-    members = tuple(class_members(attributes, root.INPUTS, lambda name: bool(_NAME.fullmatch(name))))
+    members = tuple(class_members(attributes, root.INPUTS, lambda name: is_numbered(name, "input", "mouse")))
     # "mouse0" sits in the folder of its input.
     mice = {path.rpartition("/")[0] for name, path, _ in members if name.startswith("mouse")}
     for name, path, address in members:

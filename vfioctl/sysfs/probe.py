@@ -7,8 +7,7 @@ lock), nothing is listed that can be asked for, and ``driver_override``, whose r
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
-
+from vfioctl.lean import lru_cache, partial
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs.attribute import printable
 from vfioctl.sysfs.config import CONFIG_HEADER, Config, read_config

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager, suppress
 
+from vfioctl.lean import contextmanager, suppress
 from vfioctl.sysfs.attribute import Files, resolve
 from vfioctl.sysfs.denied import BLOCKED, denied_error
 from vfioctl.sysfs.entries import Denied, Directory, Entry, File, Link

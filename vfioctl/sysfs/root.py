@@ -6,8 +6,7 @@ running system, or in a snapshot's folder.
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
+from vfioctl.lean import MappingProxyType
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 

@@ -10,7 +10,7 @@ from vfioctl.model.pattern import pattern
 from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
-from vfioctl.sysfs.classes import class_members, function_above
+from vfioctl.sysfs.classes import class_members, function_above, is_numbered
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from vfioctl.model.address import PciAddress
     from vfioctl.sysfs.attribute import Attributes
 
-# A path of an NVMe multipath disk, below the PCI function; the visible disk is the subsystem's (K58).
-_HIDDEN_PATH = pattern(r"nvme\d+c\d+n\d+")
-_CONTROLLER = pattern(r"nvme\d+")
 _OCTAL = pattern(r"\\([0-7]{3})")
 _SUBSYSTEM = "/nvme-subsystem/"
 _SHOWN_MOUNTS = 3
@@ -77,7 +74,7 @@ def _functions(attributes: Attributes, path: str) -> tuple[PciAddress, ...]:
     if _SUBSYSTEM in path:
         subsystem = path.partition(_SUBSYSTEM)[2].partition("/")[0]
         folder = path.partition(_SUBSYSTEM)[0] + _SUBSYSTEM + subsystem
-        names = attributes.names(folder, lambda name: bool(_CONTROLLER.fullmatch(name)))
+        names = attributes.names(folder, lambda name: is_numbered(name, "nvme"))
         targets = (attributes.target(f"{folder}/{name}") for name in names)
         found = {function_above(target) for target in targets if target is not None}
         return tuple(sorted(address for address in found if address is not None))
@@ -99,7 +96,10 @@ def read_mounts(attributes: Attributes) -> tuple[Mount, ...]:
 
 
 def _is_shown(disk: str) -> bool:
-    return not (disk.startswith("nvme") and _HIDDEN_PATH.fullmatch(disk))
+    # "nvme0c1n1" is a path of an NVMe multipath disk; the disk is the subsystem's (K58).
+    controller, _, path = disk.partition("c")
+    number, _, space = path.partition("n")
+    return not (is_numbered(controller, "nvme") and number.isdecimal() and space.isdecimal())
 
 
 def _unescape(text: str) -> str:
