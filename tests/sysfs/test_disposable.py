@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -244,3 +245,16 @@ def test_children_write_nothing_of_what_the_parent_had_not_written_yet(tmp_path:
     with out.open("w") as file:
         subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
     assert out.read_text() == "once\n"
+
+
+def test_reads_that_end_are_shared_with_this_process() -> None:
+    """All have a result, also where one side sends more than a pipe holds while the other is at work."""
+    jobs = [str(number) for number in range(2000)]
+
+    results = gather(jobs, lambda job: (job, os.getpid(), "x" * 200), processes=2, patience=None)
+
+    assert [result[0] for result in results if result] == jobs
+    workers = Counter(result[1] for result in results if result)
+    assert workers[os.getpid()] == len(jobs) // 2
+    assert len(workers) == 2
+    assert gather(jobs[:3], lambda job: (job,), patience=None) == [(job,) for job in jobs[:3]]

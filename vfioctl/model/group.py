@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vfioctl.lean import lru_cache
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 
@@ -37,4 +38,10 @@ class IommuGroup(NamedTuple):
     @property
     def needs_identity_mapping(self) -> bool:
         """Whether the firmware demands a fixed mapping, which VFIO cannot give (RMRR, IVMD; K24)."""
-        return any(region.type == "direct" for region in self.reserved_regions)
+        return _any_direct(self.reserved_regions)
+
+
+# Most groups of a host reserve the same regions.
+@lru_cache(maxsize=256)
+def _any_direct(regions: tuple[ReservedRegion, ...]) -> bool:
+    return any(region.type == "direct" for region in regions)

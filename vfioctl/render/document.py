@@ -27,7 +27,8 @@ class Encoded(tuple[str, ...]):
 def document_text(document: Document) -> str:
     """Encode a document on one line, except that a list of objects has one object per line."""
     # DEL is the one control character that JSON leaves alone. All is put together once: it may be megabytes.
-    return "".join(_pieces(document)).replace("\x7f", "\\u007f")
+    text = "".join(_pieces(document))
+    return text.replace("\x7f", "\\u007f") if "\x7f" in text else text
 
 
 def _pieces(document: Document) -> Iterator[str]:

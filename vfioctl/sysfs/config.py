@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vfioctl.lean import lru_cache
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 
@@ -51,11 +52,17 @@ def read_config(header: bytes, read: Callable[[int, int], bytes], base_class: in
     kind = header[_HEADER_TYPE] & 0x7F
     revision = None if header[:2] == _NO_VENDOR else header[_REVISION]
     if base_class != _BRIDGE_CLASS or not header[_STATUS_HIGH] & _HAS_CAPABILITIES:
-        return Config(kind, alive=True, revision=revision)
+        return _plain(kind, revision)
     port_type = _port_type(read(_CAPABILITY_AREA - CONFIG_HEADER, CONFIG_HEADER), header[_CAPABILITY_POINTER])
     if port_type is None:
         return Config(kind, alive=True, revision=revision)
     return Config(kind, alive=True, port_type=port_type, acs=_acs(read), revision=revision)
+
+
+# Of thousands of devices most are alike.
+@lru_cache(maxsize=256)
+def _plain(kind: int, revision: int | None) -> Config:
+    return Config(kind, alive=True, revision=revision)
 
 
 def _port_type(area: bytes, pointer: int) -> int | None:

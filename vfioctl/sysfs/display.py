@@ -118,12 +118,25 @@ def firmware_framebuffers(attributes: Attributes) -> tuple[tuple[int, int, str],
 
 
 def display_uses(
+    probes: Mapping[PciAddress, Probe],
+    framebuffers: Mapping[str, PciAddress],
+    firmware: Sequence[tuple[int, int, str]],
+) -> Iterator[tuple[PciAddress, Usage]]:
+    """Yield how the console depends on functions."""
+    owners = frozenset(framebuffers.values())
+    for address, facts in probes.items():
+        # Of thousands few are displays: the others are passed by without a call.
+        if facts.ids[4] >> 16 == _DISPLAY_CLASS or address in owners:
+            for usage in _display_uses(address, facts, framebuffers, firmware):
+                yield address, usage
+
+
+def _display_uses(
     address: PciAddress,
     facts: Probe,
-    framebuffers: dict[str, PciAddress],
-    firmware: tuple[tuple[int, int, str], ...],
+    framebuffers: Mapping[str, PciAddress],
+    firmware: Sequence[tuple[int, int, str]],
 ) -> Iterator[Usage]:
-    """Yield how the console depends on a function."""
     if facts.boot_vga:
         yield Usage(UsageKind.CONSOLE, "boot_vga", "it is the display the firmware started on (boot VGA)")
     for name, owner in framebuffers.items():

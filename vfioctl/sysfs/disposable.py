@@ -64,8 +64,9 @@ def gather(
 ) -> list[Result | None]:
     """Run ``work`` on every job in child processes; None for each job that blocked.
 
-    Without ``patience`` no child is abandoned: for reads that end, however slowly. Results must be plain
-    values, since they come back through :mod:`marshal`. What ``files`` keep of the reads comes back too.
+    Without ``patience``, for reads that end, however slowly, no child is abandoned, and this process does its
+    share. Results must be plain values, since they come back through :mod:`marshal`. So does what ``files``
+    keep of the reads.
 
     Raises:
         ChildProcessError: ``work`` raised, or a child was killed by somebody else.
@@ -79,9 +80,12 @@ def gather(
     with mmap(-1, size) as shared, memoryview(shared) as view, view.cast("I") as places:
         team = _Team(jobs, work, files, places, results)
         try:
-            for slot in range(processes):
-                # Dealt out like cards: what lies together in the list costs alike.
-                team.start(slot, list(range(slot, len(jobs), processes)))
+            # Dealt out like cards: what lies together in the list costs alike.
+            hands = [list(range(slot, len(jobs), processes)) for slot in range(processes)]
+            own = hands.pop() if patience is None else []
+            for slot, indexes in enumerate(hands):
+                team.start(slot, indexes)
+            team.work_here(own)
             team.collect(patience)
         finally:
             team.abandon_all()
@@ -148,6 +152,17 @@ class _Team:
             _send(pipe, marshal.dumps(f"{type(error).__name__}: {error}"))
         finally:
             os._exit(code)
+
+    def work_here(self, indexes: list[int]) -> None:
+        """Read these jobs in this process, and now and then take in what the children send meanwhile."""
+        from select import select
+
+        for start in range(0, len(indexes), _BATCH):
+            for index in indexes[start : start + _BATCH]:
+                self._results[index] = self._work(self._jobs[index])
+            # A pipe holds a few batches: a child must not stand still because it is full.
+            for pipe in select(list(self._children), [], [], 0)[0]:
+                self._receive(pipe)
 
     def collect(self, patience: float | None) -> None:
         """Receive until every job has a result or is known to block."""

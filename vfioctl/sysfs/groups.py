@@ -120,7 +120,7 @@ def outline_groups(
         IommuGroup(
             id=number,
             type=None,
-            members=tuple(sorted(addresses)),
+            members=tuple(sorted(addresses) if len(addresses) > 1 else addresses),
             other_members=(),
             reserved_regions=_make_regions(facts[number].regions) if number in facts else (),
         )

@@ -104,11 +104,21 @@ def _ids_in(modalias: bytes) -> tuple[int, int, int, int, int] | None:
     return None if (ids[0] | ids[1] | ids[2] | ids[3]) >> 16 else ids
 
 
+# Nor do words and numbers differ much: each is decoded once, and the same object from then on.
+_word = lru_cache(maxsize=1024)(printable)
+
+
+@lru_cache(maxsize=1024)
+def _methods(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 class _Prober:
     """Reads attributes of one folder and keeps what could not be read."""
 
     def __init__(self, folder: OpenFolder, skip: Collection[str]) -> None:
         self._folder = folder
+        self._read = folder.read
         self._skip = skip
         self._unread: list[tuple[str, str]] = []
 
@@ -129,7 +139,7 @@ class _Prober:
             iommu_group=self._group(),
             numa_node=self._numa_node(),
             power_state=power_state,
-            reset_methods=tuple((self._text("reset_method", _SHORT) or "").split()),
+            reset_methods=_methods(self._text("reset_method", _SHORT) or ""),
             boot_vga=self._flag("boot_vga") if base_class == _DISPLAY else None,
             has_sriov=has_sriov,
             total_vfs=self._number("sriov_totalvfs") if has_sriov else None,
@@ -147,7 +157,8 @@ class _Prober:
 
     def _text(self, name: str, size: int = _PAGE) -> str | None:
         try:
-            return printable(self._folder.read(name, size))
+            content = self._read(name, size)
+            return _word(content) if len(content) < _SHORT else printable(content)
         except OSError as error:
             self._note(name, error)
             return None
@@ -183,7 +194,7 @@ class _Prober:
 
     def _ids(self) -> tuple[int, int, int, int, int]:
         try:
-            ids = _ids_in(self._folder.read("modalias", _SHORT))
+            ids = _ids_in(self._read("modalias", _SHORT))
         except OSError:
             ids = None
         return ids or self._ids_one_by_one()
@@ -255,8 +266,8 @@ class _Prober:
             return Config()
         folder = self._folder
         try:
-            header = folder.read(CONFIG, CONFIG_HEADER)
-            config = read_config(header, partial(folder.read, CONFIG), base_class)
+            header = self._read(CONFIG, CONFIG_HEADER)
+            config = read_config(header, partial(self._read, CONFIG), base_class)
         except OSError as error:
             self._note(CONFIG, error)
             return Config()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 def mark_unbinding(found: Sequence[Found], vfio: VfioNodes, holders: Iterable[Holder]) -> list[Found]:
     """Return the devices with those marked whose unbind waits."""
+    if not vfio.groups:
+        return list(found)
     driven = {one.facts.iommu_group for one in found if is_vfio_driver(one.facts.driver)}
     parked = {one.facts.iommu_group for one in found if one.facts.driver is None and _was_vfio(one)}
     held = {holder.node for holder in holders}

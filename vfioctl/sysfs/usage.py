@@ -97,9 +97,8 @@ def _add_displays(
 ) -> None:
     framebuffers = read_framebuffers(attributes)
     firmware = firmware_framebuffers(attributes)
-    for address, facts in probes.items():
-        for usage in display_uses(address, facts, framebuffers, firmware):
-            uses.setdefault(address, []).append(usage)
+    for address, usage in display_uses(probes, framebuffers, firmware):
+        uses.setdefault(address, []).append(usage)
     consoles = {address for address, facts in probes.items() if facts.boot_vga}
     for address, usage in screen_uses(attributes, gpus.screens, consoles):
         uses.setdefault(address, []).append(usage)
