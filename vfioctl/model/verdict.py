@@ -6,13 +6,12 @@ What the host would merely lose is :class:`vfioctl.model.usage.Usage`, not a rea
 
 from __future__ import annotations
 
+from vfioctl.lean import lru_cache
 from vfioctl.model.device import PhysicalFunction
 from vfioctl.model.value import NamedTuple
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from vfioctl.model.device import PciDevice
     from vfioctl.model.host import Host
 
@@ -44,37 +43,51 @@ _BOARD_CLASSES = {
     0x0C07: "it is the IPMI interface, part of the board",
 }
 _INTEL_MANAGEMENT = (0x8086, 0x0780)
-_BEHIND_VMD = "it sits behind Intel VMD and shares its requester id: give away the VMD controller itself"
+
+_BRIDGE = (Reason("bridge", "it is a bridge; bridges stay with the host"),)
+_DEAD = Reason("dead", "it does not answer: its configuration space reads all ones")
+_VMD = Reason(
+    "vmd", "it sits behind Intel VMD and shares its requester id: give away the VMD controller itself"
+)
+_DENIED = Reason("denylist", "vfio-pci refuses this model unless loaded with disable_denylist=1")
+_FIXED = Reason("rmrr", "the firmware demands a fixed memory mapping for its group (RMRR)")
 
 
 def reasons_against(host: Host, device: PciDevice) -> tuple[Reason, ...]:
     """Return every reason why a device of a host can never be given away; none means it can."""
-    return tuple(_reasons(host, device))
-
-
-def _reasons(host: Host, device: PciDevice) -> Iterator[Reason]:
     if device.is_bridge:
-        yield Reason("bridge", "it is a bridge; bridges stay with the host")
-        return
-    board = _board_function(device)
-    if board:
-        yield Reason("board", board)
-    if device.alive is False:
-        yield Reason("dead", "it does not answer: its configuration space reads all ones")
-    if device.address.in_software_domain:
-        yield Reason("vmd", _BEHIND_VMD)
-    yield from _group_reasons(host, device)
-    if (device.vendor_id, device.device_id) in _DENYLIST and not host.denylist_disabled:
-        yield Reason("denylist", "vfio-pci refuses this model unless loaded with disable_denylist=1")
-    if isinstance(device.sriov, PhysicalFunction) and device.sriov.virtual_functions:
-        count = len(device.sriov.virtual_functions)
-        what = "1 virtual function" if count == 1 else f"{count} virtual functions"
-        yield Reason("vfs", f"it has {what} enabled; vfio-pci refuses it until there are none")
+        return _BRIDGE
+    board, denylist = _model_reasons(device.vendor_id, device.device_id, device.class_code)
+    reasons = [
+        board,
+        _DEAD if device.alive is False else None,
+        _VMD if device.address.in_software_domain else None,
+        _group_reason(host, device),
+        None if host.denylist_disabled else denylist,
+        _vfs_reason(device.sriov) if isinstance(device.sriov, PhysicalFunction) else None,
+    ]
+    return tuple([reason for reason in reasons if reason is not None])
 
 
-def _board_function(device: PciDevice) -> str | None:
-    family = device.class_code >> 8
-    if (device.vendor_id, family) == _INTEL_MANAGEMENT:
+# A host with thousands of devices has few models.
+@lru_cache(maxsize=256)
+def _model_reasons(vendor_id: int, device_id: int, class_code: int) -> tuple[Reason | None, Reason | None]:
+    """Return what speaks against a model: that it is part of the board, and that it is on the denylist."""
+    board = _board_function(vendor_id, class_code)
+    return Reason("board", board) if board else None, _DENIED if (vendor_id, device_id) in _DENYLIST else None
+
+
+def _vfs_reason(role: PhysicalFunction) -> Reason | None:
+    count = len(role.virtual_functions)
+    what = "1 virtual function" if count == 1 else f"{count} virtual functions"
+    return (
+        Reason("vfs", f"it has {what} enabled; vfio-pci refuses it until there are none") if count else None
+    )
+
+
+def _board_function(vendor_id: int, class_code: int) -> str | None:
+    family = class_code >> 8
+    if (vendor_id, family) == _INTEL_MANAGEMENT:
         return "it is the Intel management engine's interface, part of the board"
     if family in _BOARD_CLASSES:
         return _BOARD_CLASSES[family]
@@ -83,17 +96,14 @@ def _board_function(device: PciDevice) -> str | None:
     return None
 
 
-def _group_reasons(host: Host, device: PciDevice) -> Iterator[Reason]:
+def _group_reason(host: Host, device: PciDevice) -> Reason | None:
     if device.iommu_group is None:
         if (device.address, "iommu_group") in host.unknown_fields:
-            yield Reason("no-group", "its IOMMU group is unknown: it could not be read")
-        elif host.iommu is None:
-            yield Reason("no-group", "its IOMMU group is unknown: this host's groups could not be read")
-        elif host.iommu:
-            yield Reason("no-group", "it has no IOMMU group: no IOMMU translates for it")
-        else:
-            yield Reason("no-iommu", "this host has no IOMMU enabled")
-        return
+            return Reason("no-group", "its IOMMU group is unknown: it could not be read")
+        if host.iommu is None:
+            return Reason("no-group", "its IOMMU group is unknown: this host's groups could not be read")
+        if host.iommu:
+            return Reason("no-group", "it has no IOMMU group: no IOMMU translates for it")
+        return Reason("no-iommu", "this host has no IOMMU enabled")
     group = host.group_of(device)
-    if group is not None and group.needs_identity_mapping:
-        yield Reason("rmrr", "the firmware demands a fixed memory mapping for its group (RMRR)")
+    return _FIXED if group is not None and group.needs_identity_mapping else None
