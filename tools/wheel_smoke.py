@@ -21,7 +21,7 @@ _INSTALLED: Final = {
     "fish": "share/fish/vendor_completions.d/vfioctl.fish",
 }
 
-_UNIT: Final = "lib/systemd/system/vfioctl-plugin.service"
+_UNITS: Final = ("vfioctl-cdi.service", "vfioctl-plugin.service")
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def main() -> int:
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if not problems:
-        print(f"{wheel.name}: installs alone, answers, brings man pages, completions and the unit")
+        print(f"{wheel.name}: installs alone, answers, brings man pages, completions and units")
     return 1 if problems else 0
 
 
@@ -66,10 +66,10 @@ def _foreign(wheel: Path) -> list[str]:
 
 
 def _shared_files(environment: Path) -> list[str]:
-    """Return the man pages, completion scripts and the unit that were not installed as they are committed."""
+    """Return the man pages, completion scripts and units that were not installed as they are committed."""
     wanted = {f"share/man/man8/{page.name}": page for page in sorted((PROJECT / "man").iterdir())}
     wanted |= {place: PROJECT / "completions" / FILES[shell] for shell, place in _INSTALLED.items()}
-    wanted[_UNIT] = PROJECT / "vfioctl" / "data" / "vfioctl-plugin.service"
+    wanted |= {f"lib/systemd/system/{name}": PROJECT / "vfioctl" / "data" / name for name in _UNITS}
     return [
         f"{place} is not installed"
         for place, source in wanted.items()

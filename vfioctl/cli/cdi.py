@@ -94,6 +94,9 @@ Examples:
 @click.option("--mode", type=ModeType(), metavar="OCTAL", help="Mode of the nodes inside, such as 0660.")
 @click.option("--device-only", is_flag=True, help="Leave the other endpoints of the group out.")
 @click.option("--watch", is_flag=True, help="Stay, and write again whenever a device is bound or unbound.")
+@click.option(
+    "--print-unit", is_flag=True, help="Print the unit that runs --watch under systemd; write nothing."
+)
 @pass_session
 def generate(
     session: Session,
@@ -107,8 +110,14 @@ def generate(
     mode: int | None,
     device_only: bool,
     watch: bool,
+    print_unit: bool,
 ) -> None:
     """Write or print a specification."""
+    if print_unit:
+        from vfioctl.cli import unit
+
+        unit.print_unit(unit.CDI)
+        return
     from vfioctl.cli.export_targets import Wish, refuse_snapshot
     from vfioctl.export.cdi import Access
 

@@ -79,9 +79,9 @@ def command(
 ) -> None:
     """Serve, or show what would be offered."""
     if print_unit:
-        from vfioctl.cli.unit import print_unit as printed
+        from vfioctl.cli import unit
 
-        printed()
+        unit.print_unit(unit.PLUGIN)
         return
 
     def load() -> Config:

@@ -1,4 +1,4 @@
-"""The unit that runs the plugin under systemd, made to fit this installation."""
+"""The units that run parts of this under systemd, made to fit this installation."""
 
 from __future__ import annotations
 
@@ -11,20 +11,32 @@ from vfioctl.cli.session import writing
 SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 """Where systemd looks for a program that is named without a folder."""
 
+PLUGIN = "vfioctl-plugin.service"
+CDI = "vfioctl-cdi.service"
+
+HOMES = ("/home/", "/root/", "/run/user/")
+"""What ProtectHome=yes hides from a service."""
+
 _NAMED = "ExecStart=vfioctl "
+_HIDDEN, _SEEN = "ProtectHome=yes", "ProtectHome=read-only"
 
 
-def unit_path() -> str:
-    """Return where the unit is kept in this package."""
-    return os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "vfioctl-plugin.service")  # noqa: PTH118, PTH120 - of a text
+def unit_path(name: str) -> str:
+    """Return where a unit is kept in this package."""
+    return os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", name)  # noqa: PTH118, PTH120 - of a text
 
 
-def print_unit() -> None:
-    """Print the unit to stdout; a vfioctl that systemd would not find by itself is named by its path."""
-    with open(unit_path(), encoding="utf-8") as file:  # noqa: PTH123 - one call
-        text = file.read()
+def unit_text(name: str, program: str) -> str:
+    """Return a unit for a program; if that lies in a home, its service may read homes."""
+    with open(unit_path(name), encoding="utf-8") as file:  # noqa: PTH123 - one call
+        text = file.read().replace(_NAMED, f"ExecStart={program} ", 1)
+    return text.replace(_HIDDEN, _SEEN, 1) if program.startswith(HOMES) else text
+
+
+def print_unit(name: str) -> None:
+    """Print a unit to stdout; a vfioctl that systemd would not find by itself is named by its path."""
     with writing():
-        sys.stdout.write(text.replace(_NAMED, f"ExecStart={program()} ", 1))
+        sys.stdout.write(unit_text(name, program()))
 
 
 def program() -> str:
