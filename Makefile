@@ -94,6 +94,10 @@ format: $(VENV)/.dev ## ruff format and the fixes ruff is sure of
 wheel: $(VENV)/.dev ## dist/vfioctl-*.whl
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . && ls dist
 
+.PHONY: deb
+deb: $(VENV)/.dev ## dist/vfioctl_*.deb, for Debian 12
+	@$(BIN)/python -m tools.deb
+
 .PHONY: clean
 clean: ## remove everything that was made here
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -91,7 +91,15 @@ def test_man_pages_are_free_of_warnings(program: list[str], package: str, page: 
 
 @pytest.mark.parametrize(
     "script",
-    ["completions/vfioctl.bash", "tools/private_environment.sh", "tools/system_packages.sh", ".ci/run"],
+    [
+        "completions/vfioctl.bash",
+        "tools/private_environment.sh",
+        "tools/system_packages.sh",
+        ".ci/run",
+        "packaging/debian/postinst",
+        "packaging/debian/prerm",
+        "packaging/debian/postrm",
+    ],
 )
 def test_shell_scripts_pass_shellcheck(script: str) -> None:
     """Shell is short here, and checked."""

@@ -173,7 +173,9 @@ def _spellings(option: click.Option, context: click.Context) -> str:
         names += ", " + ", ".join(roff.bold(name) for name in option.secondary_opts)
     if option.is_flag or option.count:
         return names
-    return f"{names} {roff.italic(option.make_metavar(context).strip('[]'))}"
+    metavar = option.make_metavar(context)
+    whole = metavar[1:-1] if metavar.startswith("[") and metavar.endswith("]") else metavar
+    return f"{names} {roff.italic(whole)}"
 
 
 def _option_help(option: click.Option, context: click.Context) -> str:

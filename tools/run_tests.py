@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -106,8 +107,13 @@ def lab() -> Iterator[Outcome]:
 
 
 def wheel() -> Iterator[Outcome]:
-    """Install the wheel where no development tool is, and use it."""
+    """Install the wheel where no development tool is, and use it; install as strangers do."""
     yield step("wheel smoke", [_PYTHON, "-m", "tools.wheel_smoke"], timeout=300)
+    yield step("pipx, /opt", [_PYTHON, "-m", "tools.install_smoke"], timeout=600)
+    if shutil.which("dpkg-deb"):
+        yield step("deb, twice", [_PYTHON, "-m", "tools.deb", "--check"], timeout=900)
+    else:
+        yield Outcome("deb, twice", "not run", remark="install dpkg")
 
 
 STAGES: Final[dict[str, Callable[[], Iterator[Outcome]]]] = {
