@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import select
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,6 +27,9 @@ SCRIPTS: Final = {
     "zsh": PROJECT / "completions" / "_vfioctl",
     "fish": PROJECT / "completions" / "vfioctl.fish",
 }
+SIZE: Final = (60, 160)
+"""Rows and columns of a terminal, enough for every list."""
+
 NOISE: Final = "reading-takes-long"
 _PATIENCE: Final = 60.0
 
@@ -75,17 +81,22 @@ def bash_replies(line: str, variables: Mapping[str, str]) -> list[str]:
     return [one.removeprefix("reply ") for one in out.splitlines() if one.startswith("reply ")]
 
 
-def typed_at(shell: Sequence[str], setup: str, keys: str, wanted: str, variables: Mapping[str, str]) -> str:
-    """Type keys at an interactive shell on a terminal; return the screen once it shows what is wanted."""
+def typed_at(
+    shell: Sequence[str], setup: str, keys: str, wanted: str | Sequence[str], variables: Mapping[str, str]
+) -> str:
+    """Type keys at an interactive shell on a terminal; return the screen once it shows all that is wanted."""
+    awaited = (wanted,) if isinstance(wanted, str) else wanted
     child, terminal = pty.fork()
     if child == 0:
         os.execve(shell[0], list(shell), dict(variables))  # noqa: S606 - a shell, on its own terminal
+    # Without a size lists are cut, or asked for twice.
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
     screen = ""
     sent = 0
     steps = [f"{setup}; echo rea''dy\n", keys]
     ends = time.monotonic() + _PATIENCE
     try:
-        while time.monotonic() < ends and wanted not in screen.partition("ready\r\n")[2]:
+        while time.monotonic() < ends and not shows(screen, awaited):
             if sent == 0 or (sent == 1 and "ready\r\n" in screen):
                 os.write(terminal, steps[sent].encode())
                 sent += 1
@@ -95,6 +106,55 @@ def typed_at(shell: Sequence[str], setup: str, keys: str, wanted: str, variables
         os.close(terminal)
         os.waitpid(child, 0)
     return screen.partition("ready\r\n")[2]
+
+
+def shows(screen: str, wanted: Sequence[str]) -> bool:
+    """Tell whether all of it has come to the screen since the shell was ready."""
+    since = screen.partition("ready\r\n")[2]
+    return all(one in since for one in wanted)
+
+
+INTERACTIVE: Final = {
+    "bash": (("--norc", "--noprofile", "-i"), f"PS1='$ '; . '{SCRIPTS['bash']}'", "\t\t\t"),
+    "zsh": (
+        ("-f", "-i"),
+        f"PS1='$ '; fpath=('{SCRIPTS['zsh'].parent}' $fpath); autoload -Uz compinit; compinit -uD; LISTMAX=0",
+        "\t\t\t",
+    ),
+    "fish": (("--no-config", "-i"), f"source '{SCRIPTS['fish']}'", "\t\t"),
+}
+"""How each shell is started for a person, what it is told first, and what makes it show its list."""
+
+
+@pytest.mark.parametrize("shell", INTERACTIVE)
+def test_a_tab_on_a_terminal_shows_the_commands(shell: str, variables: Mapping[str, str]) -> None:
+    """After the program's name and a blank; with what they do, but in bash, which has no place for it."""
+    options, setup, tab = INTERACTIVE[shell]
+    wanted = ["scan", "show", "groups", "bind", "unbind", "doctor", "libvirt-xml", "serve-plugin", "pod-spec"]
+    wanted += [] if shell == "bash" else ["List every PCI device", "Give devices back to the driver"]
+    large = {**variables, "TERM": "xterm"}
+
+    screen = typed_at([need(shell), *options], setup, f"vfioctl {tab}", wanted, large)
+
+    assert [one for one in wanted if one not in screen] == []
+    assert NOISE not in screen
+
+
+@pytest.mark.parametrize("shell", INTERACTIVE)
+def test_a_tab_on_a_terminal_shows_addresses(
+    shell: str, variables: Mapping[str, str], addresses: list[str]
+) -> None:
+    """With the names of the devices, but in bash, which shows what stands behind the last colon."""
+    options, setup, tab = INTERACTIVE[shell]
+    wanted = ["GA102 [GeForce RTX 3090]", "SAA7146"]
+    typed, wanted = ("0000:05:", ["00.0", "00.1", "02.2"]) if shell == "bash" else ("0000:", wanted)
+    here = {**variables, "TERM": "xterm", "VFIOCTL_ROOT": "sample"}
+
+    screen = typed_at([need(shell), *options], setup, f"vfioctl bind {typed}{tab}", wanted, here)
+
+    assert [one for one in wanted if one not in screen] == []
+    assert shell == "bash" or {"0000:01:00.0", "0000:07:04.0"} <= {*addresses}
+    assert NOISE not in screen
 
 
 @pytest.mark.parametrize("shell", SCRIPTS)
