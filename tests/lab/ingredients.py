@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tests.lab import cpio, nested, packages, recipe
+from tests.lab import cpio, nested, package, packages, recipe
 from tests.lab.errors import LabUnavailableError
 
 if TYPE_CHECKING:
@@ -73,6 +73,16 @@ class Cache(NamedTuple):
         """What a guest needs beside its root to run services as systemd does, as an initramfs archive."""
         return self.folder / "services.cpio"
 
+    @property
+    def package_tools_archive(self) -> Path:
+        """What installs and removes the Debian package in a guest, as an initramfs archive."""
+        return self.folder / "package-tools.cpio"
+
+    @property
+    def package_libraries(self) -> Path:
+        """Folder of the libraries that the Debian package has."""
+        return self.folder / "package-libraries"
+
     def kernel(self, version: str) -> Path:
         """Give the folder of an unpacked kernel package."""
         return self.folder / f"kernel-{version}"
@@ -105,6 +115,8 @@ def prepare(cache: Cache, kernels: Iterable[str], say: Callable[[str], None]) ->
             ("libvirt", _libvirt_recipe(), partial(nested.make_libvirt, cache, apt)),
             ("containers", _containers_recipe(), partial(nested.make_containers, cache, apt)),
             ("services", _services_recipe(), partial(nested.make_services, cache, apt)),
+            ("package-tools", package.tools_recipe(), partial(package.make_tools, cache, apt)),
+            ("package-libraries", package.libraries_recipe(), partial(package.fetch_libraries, cache)),
         ]
         for version in kernels:
             make_kernel = partial(_make_kernel, cache, apt, version)

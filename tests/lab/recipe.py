@@ -41,6 +41,8 @@ CONTAINER_PACKAGES: Final = (
 network needs."""
 SERVICE_PACKAGES: Final = ("systemd",)
 """What a guest has besides, in which vfioctl runs as a service."""
+PACKAGE_PACKAGES: Final = ("diffutils", "dpkg", "findutils", "tar")
+"""What the package is installed and removed with, where there is a systemd to tell of it."""
 SERVICE_STRIPPED: Final = (
     "usr/lib/udev", "usr/lib/modules-load.d", "usr/lib/modprobe.d", "usr/lib/systemd/catalog",
     "usr/lib/tmpfiles.d", "usr/share/doc", "usr/share/man", "usr/share/locale",

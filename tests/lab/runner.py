@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tests.lab import ability, accelerator, cpio, ingredients, machine, outside, results
+from tests.lab import ability, accelerator, cpio, ingredients, machine, outside, package, results
 from tests.lab.errors import LabUnavailableError
 from tests.lab.guest import disk
 from tests.lab.ingredients import CHECKOUT, compile_python, compile_scenarios
@@ -166,7 +166,7 @@ def plan_for(lab: Lab, order: Order, folder: Path, task: str) -> Plan:
     if order.topology.containers:
         archives += (cache.containers_archive,)
     if order.topology.services:
-        archives += (cache.services_archive,)
+        archives += (cache.services_archive, cache.package_tools_archive, package.archive(cache, folder))
     if order.disk:
         (folder / disk.NAME).write_bytes(order.disk)
         archives += (folder / disk.NAME,)

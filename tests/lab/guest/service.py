@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from contextlib import contextmanager
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 UNIT: Final = "vfioctl-plugin.service"
+NAMES_UNIT: Final = "vfioctl-cdi.service"
 UNITS: Final = Path("/run/systemd/system")
 CGROUPS: Final = Path("/sys/fs/cgroup")
 LOG: Final = Path("/run/vfioctl-plugin.log")
-"""What the service says: there is no journal."""
+"""What the services say: there is no journal."""
 
 _ALONE: Final = (
     "[Unit]\nDescription=Nothing but what a scenario starts\nDefaultDependencies=no\nAllowIsolate=yes\n"
@@ -26,9 +28,10 @@ _ALONE: Final = (
 _WHERE: Final = f"""[Unit]
 DefaultDependencies=no
 [Service]
-Environment=PYTHONPATH=/checkout
 StandardOutput=append:{LOG}
 StandardError=append:{LOG}
+"""
+_CHECKOUT: Final = """Environment=PYTHONPATH=/checkout
 WatchdogSec=20
 TimeoutAbortSec=5
 """
@@ -47,6 +50,11 @@ class Manager:
         command = [*self._enter, "systemctl", "--no-pager", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=deadline)
 
+    def run(self, *command: str, deadline: float = 120.0) -> subprocess.CompletedProcess[str]:
+        """Run a program where systemctl finds this systemd, as on a host that it has started."""
+        whole = [*self._enter, "env", "--ignore-environment", f"PATH={os.environ['PATH']}", *command]
+        return subprocess.run(whole, capture_output=True, text=True, check=False, timeout=deadline)
+
     def shown(self, name: str) -> str:
         """Give one property of the service."""
         return self.ask("show", UNIT, f"--property={name}", "--value").stdout.strip()
@@ -64,12 +72,12 @@ class Manager:
 
 
 @contextmanager
-def manager() -> Iterator[Manager]:
-    """Run systemd with no unit but ours."""
+def manager(*, plugin: bool = True) -> Iterator[Manager]:
+    """Run systemd with no unit but the plugin's, or without that too."""
     libraries.listed()
     if not (CGROUPS / "cgroup.procs").exists():
         subprocess.run(["mount", "-t", "cgroup2", "cgroup2", str(CGROUPS)], check=True)
-    _write_units()
+    _write_units(plugin=plugin)
     init = ["/usr/lib/systemd/systemd", "--system", "--unit=lab.target", "--log-target=console"]
     # SIGKILL is the one signal that ends the first process of a namespace.
     started = subprocess.Popen(
@@ -88,14 +96,19 @@ def manager() -> Iterator[Manager]:
         started.wait()
 
 
-def _write_units() -> None:
-    (UNITS / f"{UNIT}.d").mkdir(parents=True, exist_ok=True)
+def _write_units(*, plugin: bool) -> None:
+    shutil.rmtree(UNITS, ignore_errors=True)
+    for name in (UNIT, NAMES_UNIT):
+        (UNITS / f"{name}.d").mkdir(parents=True)
+        (UNITS / f"{name}.d" / "lab.conf").write_text(_WHERE, encoding="utf-8")
     (UNITS / "lab.target").write_text(_ALONE, encoding="utf-8")
+    if not plugin:
+        return
     printed = subprocess.run(
         ["vfioctl", "serve-plugin", "--print-unit"], capture_output=True, text=True, check=True
     )
     (UNITS / UNIT).write_text(printed.stdout, encoding="utf-8")
-    (UNITS / f"{UNIT}.d" / "lab.conf").write_text(_WHERE, encoding="utf-8")
+    (UNITS / f"{UNIT}.d" / "lab.conf").write_text(_WHERE + _CHECKOUT, encoding="utf-8")
 
 
 def log() -> str:
