@@ -78,6 +78,13 @@ bench: $(VENV)/.dev ## speed and memory against lspci and others, as ratios
 bench-plugin: $(VENV)/.dev ## what serve-plugin carries, beside its targets; some ten minutes
 	@$(BIN)/python -m tests.bench.plugin
 
+# atheris has no wheel for every machine: without it, inputs are drawn instead of guided.
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## any bytes into everything that reads bytes: TARGET= RUNS= SECONDS= SEED= ENGINE= bound it
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --group fuzz || true
+	@$(BIN)/python -m tests.fuzz $(if $(TARGET),--target $(TARGET)) $(if $(RUNS),--runs $(RUNS)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(ENGINE),--engine $(ENGINE))
+
 .PHONY: regen
 regen: $(VENV)/.dev ## write completions, man pages, README tables, golden files and screenshots anew
 	@$(BIN)/python -m tools.completions

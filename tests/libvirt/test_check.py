@@ -103,6 +103,13 @@ def test_a_mediated_device_that_is_there_is_fine() -> None:
     assert found(domain(text)) == {}
 
 
+def test_a_kind_of_mediated_device_that_libvirt_does_not_know_is_said() -> None:
+    """In words, whichever release it is for."""
+    text = "<hostdev type='mdev' model='vfio-new'><source><address uuid='U'/></source></hostdev>"
+
+    assert "X4" in found(domain(text))
+
+
 def test_another_device_at_the_address_is_drift() -> None:
     """The comment that was put beside it says which one it was made for."""
     entries = pci_entries([(at(NIC), f"{NIC} [8086:10e8] card")], NO_SETTINGS)

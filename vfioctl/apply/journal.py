@@ -48,7 +48,7 @@ def read_unfinished(state: str) -> Unfinished | None:
 
     try:
         return _decode(json.loads(text))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RefusedError(
             f"the journal {_path(state)} is damaged: what it was to undo is not known",
             hint=f"see with 'vfioctl scan' where the devices stand, then remove {_path(state)}",

@@ -50,7 +50,7 @@ def read_records(state: str, boot_id: str | None) -> tuple[Record, ...]:
             raise ValueError(document["schema"])  # noqa: TRY301 - one way to say damaged
         records = tuple(map(_decode, document["records"]))
         return records if document["boot_id"] == boot_id else ()
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RefusedError(
             f"{path} is damaged: where the devices came from is not known",
             hint=f"remove {path}, then say where to with 'vfioctl unbind --driver'",

@@ -36,7 +36,7 @@ def _told(fact: Fact) -> str:
     try:
         document = json.loads(fact.text or "")
         return f"a {document['command']} of {document['started']} (pid {document['pid']})"
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return "a bind or unbind"
 
 

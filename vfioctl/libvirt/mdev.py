@@ -46,7 +46,10 @@ def read(node: etree._Element) -> MdevHostdev | None:
 
 def features(device: MdevHostdev) -> Iterator[str]:
     """Yield the features it uses."""
-    yield "mdev" if device.model == MDEV_APIS[0] else f"mdev-{device.model.removeprefix('vfio-')}"
+    if device.model == MDEV_APIS[0]:
+        yield "mdev"
+    elif device.model in MDEV_APIS:  # No release has what libvirt does not know, which is said as X4.
+        yield f"mdev-{device.model.removeprefix('vfio-')}"
     if device.display is not None:
         yield "mdev-display"
     if device.ramfb is not None:

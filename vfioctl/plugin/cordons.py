@@ -29,7 +29,7 @@ def load_cordons(path: str) -> frozenset[str]:
         return frozenset(name for name in kept if isinstance(name, str))
     except FileNotFoundError:
         return frozenset()
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         log.error("%s cannot be used, so nothing is cordoned: %s", path, error)  # noqa: TRY400 - its words are enough
         return frozenset()
 

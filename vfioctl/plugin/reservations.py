@@ -158,7 +158,7 @@ def load(path: str, boot: str, now: float) -> Kept:
         if document["schema"] != _SCHEMA or document["boot_id"] != boot:
             return Kept(Ledger(now))
         renewed = _moment(document["renewed"])
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: no claims: {error}") from error
     return _replayed(lines, Ledger(now, renewed=renewed))
 
@@ -171,7 +171,7 @@ def _replayed(lines: list[bytes], ledger: Ledger) -> Kept:
     for number, line in enumerate(whole, 2):
         try:
             ledger = _changed(ledger, claims, json.loads(line))
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
             damage = f"line {number} cannot be read ({error})"
             break
     if torn and damage is None:

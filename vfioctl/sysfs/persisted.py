@@ -106,7 +106,7 @@ def _stored(path: str, text: str, decode: Callable[[dict[str, Any]], Kind]) -> K
         about = stored.uuid if isinstance(stored, Mediated) else stored.address
         if path.rpartition("/")[2] != f"{about}{_SUFFIX}":
             raise ValueError(f"it is about {about}")  # noqa: TRY301 - one complaint for all
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{path} is damaged: {error}", hint=f"remove it (rm {path}), then store it anew with --persist"
         ) from error
