@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.fuzz.guard import LONGEST, current
+from tests.fuzz.guard import LONGEST, PATIENCE, current
 
 if TYPE_CHECKING:
     from tests.fuzz.target import Target
@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parent.parent.parent
 KEPT = PROJECT / "build" / "fuzz"
 """Where findings are left, a folder for each target."""
 
-_STARTING = 60.0
+_STARTING = 120.0
 """Seconds until a process has imported everything, on a busy machine."""
 
 
@@ -65,7 +65,7 @@ def run(target: Target, asked: Campaign, kept: Path = KEPT) -> Outcome:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                timeout=asked.seconds + _STARTING + 2 * LONGEST,
+                timeout=asked.seconds + _STARTING + LONGEST * PATIENCE,
                 check=False,
             )
         except subprocess.TimeoutExpired:

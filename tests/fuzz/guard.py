@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from tests.fuzz.target import Run
 
 LONGEST = 10.0
-"""Seconds after which an input counts as hanging; all but the largest take less than a hundredth of one."""
+"""Seconds of computing after which an input counts as hanging; nearly all take a hundredth of one."""
+PATIENCE = 12.0
+"""How many times longer it may wait, for a machine that is busy or for what never comes."""
 
 _LARGEST = 1 << 20
 _HEADER = 8
@@ -43,12 +45,14 @@ class Guard:
         keep.mkdir(parents=True, exist_ok=True)
         self._current = _Current(keep / "current")
         signal.signal(signal.SIGALRM, _too_long)
+        signal.signal(signal.SIGPROF, _too_long)
 
     def __call__(self, data: bytes) -> None:
         """Try one input."""
         self.inputs += 1
         self._current.note(data)
-        signal.setitimer(signal.ITIMER_REAL, LONGEST)
+        signal.setitimer(signal.ITIMER_PROF, LONGEST)
+        signal.setitimer(signal.ITIMER_REAL, LONGEST * PATIENCE)
         try:
             with fenced(self._place):
                 self._run(data)
@@ -63,6 +67,7 @@ class Guard:
         except Exception as error:  # noqa: BLE001 - that is what is looked for
             self.crashes.setdefault(where(error), self._kept(data))
         finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _kept(self, data: bytes) -> str:

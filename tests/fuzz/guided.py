@@ -28,11 +28,20 @@ def _atheris() -> Any:  # noqa: ANN401 - it has no types, and need not be there
     return atheris
 
 
+_LONGEST_WORD = 64
+
+
 @contextmanager
 def instrumented() -> Iterator[None]:
     """Have what is imported meanwhile report which of its branches were taken."""
     with _atheris().instrument_imports(include=["vfioctl"]):
         yield
+
+
+def _entry(word: bytes) -> str:
+    """Return a word as a line of a dictionary, which takes neither empty nor long ones."""
+    escaped = "".join(f"\\x{byte:02x}" for byte in word)
+    return f'"{escaped}"\n' if 0 < len(word) <= _LONGEST_WORD else ""
 
 
 def campaign(target: Target, attempt: Callable[[bytes], None], number: int, place: Path) -> None:
@@ -42,9 +51,7 @@ def campaign(target: Target, attempt: Callable[[bytes], None], number: int, plac
     corpus.mkdir()
     for index, data in enumerate(target.seeds):
         (corpus / str(index)).write_bytes(data)
-    dictionary.write_text(
-        "".join(f'"{"".join(f"{chr(92)}x{byte:02x}" for byte in word)}"\n' for word in target.words)
-    )
+    dictionary.write_text("".join(map(_entry, target.words)))
     # Time and findings are the guard's business, which goes on after both.
     options = [f"-seed={number}", "-timeout=0", "-rss_limit_mb=0", "-max_len=4096", "-len_control=0"]
     options += [f"-dict={dictionary}"] if target.words else []

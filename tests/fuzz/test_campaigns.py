@@ -106,13 +106,18 @@ def test_anything_else_is_a_crash(problem: Exception, trial: Callable[..., Guard
     assert Path(path).read_bytes() == b"first"
 
 
-def test_an_input_that_takes_too_long_is_a_hang(trial: Callable[..., Guard]) -> None:
+@pytest.mark.parametrize(
+    "act", [lambda: time.sleep(60), lambda: sum(range(100_000))], ids=["wait", "compute"]
+)
+def test_an_input_that_takes_too_long_is_a_hang(
+    act: Callable[[], object], trial: Callable[..., Guard]
+) -> None:
     """Also where the program catches every exception, and the next input has its own time."""
 
     def target(data: bytes) -> None:
         while data == b"slow":
             try:
-                time.sleep(60)
+                act()
             except Exception:  # noqa: BLE001, S112 - that is the point
                 continue
 

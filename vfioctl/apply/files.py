@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from vfioctl.apply.lock import locked
-from vfioctl.apply.state import complain
+from vfioctl.apply.state import complain, new_file
 from vfioctl.lean import suppress
 from vfioctl.model.persisted import FOLDER, MEDIATED, SPLITS, WANTED
 from vfioctl.model.value import NamedTuple
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _FILE = 0o644
 _FOLDER = 0o755
+_PRIVATE = 0o600
 _OWN = (FOLDER, SPLITS, MEDIATED, "/etc/vfioctl", WANTED.rpartition("/")[0])
 """What is removed when it is empty; the other folders are the distribution's."""
 
@@ -74,7 +75,7 @@ class _Files:
         before = _look(path)
         if content == before.content:
             return
-        os.makedirs(os.path.dirname(path), _FOLDER, exist_ok=True)
+        _make_folder(os.path.dirname(path))
         self._before.append(before)
         _put(before._replace(content=content))
 
@@ -88,6 +89,15 @@ class _Files:
         for folder in _OWN:
             with suppress(OSError):
                 os.rmdir(self._root.local(folder))
+
+
+def _make_folder(path: str) -> None:
+    """Make a folder and those above it, each with the mode that the others have, whatever the umask."""
+    if os.path.isdir(path):
+        return
+    _make_folder(os.path.dirname(path))
+    os.mkdir(path, 0o700)
+    os.chmod(path, _FOLDER)
 
 
 def _look(path: str) -> _Before:
@@ -119,7 +129,8 @@ def _put(wanted: _Before) -> None:
 
 
 def _write(draft: str, wanted: _Before, content: bytes) -> None:
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE)
+    # Nobody reads it before it is whole.
+    descriptor = new_file(draft, _PRIVATE)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()

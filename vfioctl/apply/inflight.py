@@ -29,7 +29,7 @@ class InFlight:
 
     def __init__(self, state: str, slot: int, parent: int) -> None:
         """Open the file; the slot is this process's alone."""
-        self._descriptor = os.open(_path(state), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = os.open(_path(state), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._slot = slot
         self._parent = parent
 
@@ -56,7 +56,7 @@ class InFlight:
 def await_end(state: str, patience: float) -> tuple[str, ...] | None:
     """Wait until no effect is under way; None then, else what still is after so many seconds."""
     try:
-        descriptor = os.open(_path(state), os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(_path(state), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     until = monotonic() + patience
@@ -77,7 +77,7 @@ def await_end(state: str, patience: float) -> tuple[str, ...] | None:
 def is_under_way(state: str) -> bool:
     """Tell whether an effect is under way now."""
     try:
-        descriptor = os.open(_path(state), os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(_path(state), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return False
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from time import monotonic, sleep
 
 from vfioctl.apply.port import (
@@ -181,9 +182,23 @@ def settle(patience: float) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """Return surroundings in which administrators' programs are found, also from cron, and speak English."""
-    path = os.environ.get("PATH", os.defpath)
-    return {**os.environ, "PATH": f"{path}:/usr/sbin:/sbin", "LC_ALL": "C"}
+    """Return surroundings in which administrators' programs are found, also from cron, and speak English.
+
+    Nothing else is handed on: what is set for modprobe or for the dynamic linker is not for a program of
+    root's. Of the PATH, folders are passed over in which others could put a modprobe of their own.
+    """
+    asked = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return {"PATH": os.pathsep.join((*filter(_is_safe, asked), "/usr/sbin", "/sbin")), "LC_ALL": "C"}
+
+
+def _is_safe(folder: str) -> bool:
+    """Tell whether only root and this user say what is in a folder; the current one is whoever's it is."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return False
+    mine = found.st_uid in {0, os.geteuid()} and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return folder.startswith("/") and mine
 
 
 def _owner(path: str) -> str:
@@ -192,7 +207,15 @@ def _owner(path: str) -> str:
 
 
 def _set_owner(path: str, uid: int | None, gid: int | None, mode: int | None) -> None:
-    if uid is not None or gid is not None:
-        os.chown(path, _UNCHANGED if uid is None else uid, _UNCHANGED if gid is None else gid)
-    if mode is not None:
-        os.chmod(path, mode)
+    # One look-up for both, and a link is not followed; the node is not opened, which would use the device.
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if stat.S_ISLNK(os.fstat(descriptor).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        this = f"/proc/self/fd/{descriptor}"
+        if uid is not None or gid is not None:
+            os.chown(this, _UNCHANGED if uid is None else uid, _UNCHANGED if gid is None else gid)
+        if mode is not None:
+            os.chmod(this, mode)
+    finally:
+        os.close(descriptor)

@@ -46,7 +46,7 @@ def locked(state: str, timeout: float) -> Iterator[None]:
     prepare(state)
     path = f"{state}/{_NAME}"
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         complain("open", path, error)
     _held.add(descriptor)
@@ -65,7 +65,7 @@ def locked(state: str, timeout: float) -> Iterator[None]:
 def at_work(state: str) -> str | None:
     """Return who holds the lock of a state folder now, as pid and command; None: nobody that one may see."""
     try:
-        descriptor = os.open(f"{state}/{_NAME}", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(f"{state}/{_NAME}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:

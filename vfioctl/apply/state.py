@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from vfioctl.errors import NotPermittedError, VfioctlError
 from vfioctl.lean import suppress
@@ -14,21 +15,31 @@ if TYPE_CHECKING:
 
 _PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def prepare(state: str) -> None:
-    """Make the state folder where it is not there.
+    """Make the state folder where it is not there, and make sure that it is nobody else's.
+
+    Whoever could put something into it could have root write through a link, or undo what was never done.
 
     Raises:
-        NotPermittedError: this user may not, or the place is read-only.
+        NotPermittedError: this user may not, others may write there, or the place is read-only.
         VfioctlError: it cannot be made for another reason.
 
     """
     try:
         os.makedirs(state, _PRIVATE_FOLDER, exist_ok=True)
+        found = os.lstat(state)
     except OSError as error:
         complain("make", state, error)
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid in {0, os.geteuid()}
+    if not ours or found.st_mode & _OTHERS_WRITE:
+        raise NotPermittedError(
+            f"{state} is no folder that only its owner, root, may write to",
+            hint=f"see what is in it, then: chown root {state}; chmod 755 {state}",
+        )
 
 
 def read_file(path: str) -> str | None:
@@ -40,12 +51,20 @@ def read_file(path: str) -> str | None:
 
     """
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        # Never through a link, and never waiting for the other end of what is no file.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
+            _check_regular(descriptor)
             return file.read()
     except FileNotFoundError:
         return None
     except OSError as error:
         complain("read", path, error)
+
+
+def _check_regular(descriptor: int) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
 
 
 def replace_file(path: str, text: str) -> None:
@@ -59,7 +78,7 @@ def replace_file(path: str, text: str) -> None:
     # One name is enough: only the holder of the lock writes.
     draft = f"{path}.new"
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _PRIVATE_FILE)
+        descriptor = new_file(draft, _PRIVATE_FILE)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
@@ -70,6 +89,18 @@ def replace_file(path: str, text: str) -> None:
         with suppress(OSError):
             os.unlink(draft)
         complain("write", path, error)
+
+
+def new_file(path: str, mode: int) -> int:
+    """Open a file that is made now; what a crash or somebody else left at its name goes.
+
+    Raises:
+        OSError: the kernel's word; somebody put something there again is one.
+
+    """
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
 
 
 def remove_file(path: str) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import TextIO
+    from typing import Any, TextIO
 
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 """What the journal calls them, as a number before each line."""
@@ -43,10 +43,25 @@ def formatter(form: str) -> logging.Formatter:
     """Return what makes lines of a form."""
     if form == "json":
         return _Json()
-    return _Journal() if form == "journal" else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    return _Journal() if form == "journal" else _Text("%(asctime)s %(levelname)s %(message)s")
 
 
-class _Journal(logging.Formatter):
+class _Text(logging.Formatter):
+    """One line for each message, whatever is in a name that it tells; a traceback has as many as it needs."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        from vfioctl.render.text import visible
+
+        record.message = visible(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401 - logging's
+        from vfioctl.render.text import visible_block
+
+        return visible_block(super().formatException(ei))
+
+
+class _Journal(_Text):
     """Lines with the number that the journal reads; it knows the time itself."""
 
     def format(self, record: logging.LogRecord) -> str:

@@ -28,6 +28,8 @@ def serve_host(session: Session, load: Callable[[], Config], *, log_format: str,
     from vfioctl.plugin.serving import serve
     from vfioctl.udev.changes import changes
 
+    # gRPC makes its sockets by the umask, and only root is to connect to them.
+    os.umask(0o077)
     # This run is not a short one.
     gc.enable()
     speak(log_format, session.verbosity)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from contextlib import suppress
 
@@ -33,12 +35,13 @@ def read_stored(folder: str) -> Stored | None:
     """Read the specification in a folder; None where there is none."""
     path = os.path.join(folder, FILE_NAME)  # noqa: PTH118 - a name, no question to the system
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - as above
-            content = file.read(_LARGEST + 1)
-    except (FileNotFoundError, NotADirectoryError):
+        content = _content(path)
+    except NotADirectoryError:
         return None
     except OSError as problem:
         return Stored(path, problem=f"it could not be read: {problem.strerror}")
+    if content is None:
+        return None
     if len(content) > _LARGEST:
         return Stored(path, problem=f"it is larger than {_LARGEST} bytes")
     try:
@@ -64,7 +67,10 @@ def store(folder: str, devices: Sequence[CdiDevice]) -> bool:
         content = spec_text(devices).encode()
         if _content(path) == content:
             return False
-        os.makedirs(folder, mode=0o755, exist_ok=True)  # noqa: PTH103 - as above
+        if not os.path.isdir(folder):  # noqa: PTH112 - as above
+            os.makedirs(folder, mode=0o755)  # noqa: PTH103 - as above
+            # Runtimes of other users read it too, whatever the umask.
+            os.chmod(folder, 0o755)  # noqa: PTH101, S103 - as above
         _replace(path, content)
     except PermissionError as problem:
         raise NotPermittedError(
@@ -80,10 +86,14 @@ def store(folder: str, devices: Sequence[CdiDevice]) -> bool:
 
 def _content(path: str) -> bytes | None:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - as above
-            return file.read(_LARGEST + 1)
+        # What is no file, such as a FIFO, must not keep its reader waiting.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return file.read(_LARGEST + 1)
 
 
 def _removed(path: str) -> bool:

@@ -66,8 +66,16 @@ def read_yaml(content: bytes, name: str) -> list[Any]:
         where = problem.problem_mark
         line = f", line {where.line + 1}" if where else ""
         raise _unreadable(name + line, problem.problem or "not YAML") from problem
-    # Dates and numbers that are none, characters that YAML does not allow, brackets without end.
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as problem:
+    # Dates, numbers and truths that are none (each of its own kind), characters that YAML does not allow,
+    # brackets without end.
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as problem:
         raise _unreadable(name, str(problem).partition("\n")[0] or "not YAML") from problem
 
 

@@ -9,10 +9,10 @@ import asyncio
 import logging
 import os
 import socket
-import stat
 from contextlib import suppress
 
 from vfioctl.errors import UsageError, VfioctlError
+from vfioctl.plugin.lock import check_folder
 from vfioctl.plugin.protocol import (
     LARGEST_REQUEST,
     LONGEST_LOOK,
@@ -100,7 +100,7 @@ def private_socket(path: str) -> socket.socket:
     """
     folder = os.path.dirname(path)  # noqa: PTH120 - of a text
     os.makedirs(folder, mode=0o755, exist_ok=True)  # noqa: PTH103 - one call
-    _check_folder(folder)
+    check_folder(folder)
     if is_socket(path):
         if answers(path):
             raise UsageError("another program answers there", hint="end that one first")
@@ -114,13 +114,3 @@ def private_socket(path: str) -> socket.socket:
         made.close()
         raise
     return made
-
-
-def _check_folder(folder: str) -> None:
-    status = os.lstat(folder)
-    writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in {0, os.geteuid()} or writable:
-        raise UsageError(
-            f"{folder} is no folder that only root may write to",
-            hint=f"chown root {folder}; chmod 755 {folder}",
-        )

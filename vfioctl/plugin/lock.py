@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from contextlib import contextmanager
 
-from vfioctl.errors import LockedError, NotPermittedError
+from vfioctl.errors import LockedError, NotPermittedError, UsageError
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,10 +26,13 @@ def only_one(path: str = PATH) -> Iterator[None]:
     Raises:
         LockedError: another process holds it; names it.
         NotPermittedError: this user may not.
+        UsageError: its folder, where all is kept, is not this user's alone to write to.
 
     """
+    folder = os.path.dirname(path)  # noqa: PTH120 - of a text
     try:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)  # noqa: PTH103, PTH120 - one call
+        os.makedirs(folder, mode=0o755, exist_ok=True)  # noqa: PTH103 - one call
+        check_folder(folder)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise NotPermittedError(
@@ -48,3 +52,20 @@ def only_one(path: str = PATH) -> Iterator[None]:
         ) from error
     finally:
         os.close(descriptor)
+
+
+def check_folder(folder: str) -> None:
+    """Refuse a folder in which others could put something in the place of what is kept there.
+
+    Raises:
+        UsageError: it is none that only root and this user may write to.
+        OSError: it is not there.
+
+    """
+    status = os.lstat(folder)
+    writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in {0, os.geteuid()} or writable:
+        raise UsageError(
+            f"{folder} is no folder that only root may write to",
+            hint=f"chown root {folder}; chmod 755 {folder}",
+        )

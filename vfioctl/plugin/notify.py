@@ -53,7 +53,9 @@ class Notifier:
         if self.wanted and lines:
             with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
                 channel.settimeout(0)
-                channel.sendto("\n".join(lines).encode(), self._address)
+                # A line break in what is told would be another message to the manager.
+                told = "\n".join(" ".join(line.splitlines()) for line in lines)
+                channel.sendto(told.encode(errors="backslashreplace"), self._address)
 
     def reloading(self, plugin: Supervisor) -> None:
         """Say that the configuration is being read; the end of it is said by `keep_telling`."""

@@ -69,7 +69,7 @@ def prepare(place: Path) -> Run:
     """Hold domains against a host."""
     del place
     host, judge = sample(), judge_for(None)
-    address = next(device.address for device in host.devices if not device.is_bridge)
+    address = next(device.address for device in host.devices if device.driver == "vfio-pci")
     entries = pci_entries([(address, f"{address} a device")], NO_SETTINGS, Shape())
 
     def run(data: bytes) -> None:
