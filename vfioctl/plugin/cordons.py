@@ -8,6 +8,7 @@ import os
 from contextlib import suppress
 
 from vfioctl.errors import NotPermittedError
+from vfioctl.plugin.draft import new_file
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,11 +45,10 @@ def save_cordons(path: str, cordoned: Iterable[str]) -> None:
     draft = f"{path}.new"
     text = json.dumps({"schema": 1, "cordoned": sorted(cordoned)})
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(new_file(draft), "w") as file:
             file.write(text + "\n")
             file.flush()
-            os.fsync(descriptor)
+            os.fsync(file.fileno())
         os.rename(draft, path)  # noqa: PTH104 - one call
     except OSError as error:
         with suppress(OSError):

@@ -18,6 +18,7 @@ from vfioctl.model.address import PciAddress
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.claimed import Claims
 from vfioctl.plugin.claims import Claim, Ledger, Owner
+from vfioctl.plugin.draft import new_file
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Reservations:
         """Put another file in its place, which has everything."""
         self._state = None
         draft = f"{self.path}.new"
-        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        file = new_file(draft)
         try:
             head = _line(schema=_SCHEMA, boot_id=self._boot, renewed=renewed)
             view = memoryview(b"".join((head, *self._texts.values())))

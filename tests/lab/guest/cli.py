@@ -34,16 +34,23 @@ class Answer(NamedTuple):
 
 
 def vfioctl(
-    *arguments: str, user: int | None = None, deadline: float = ANSWER_DEADLINE, program: bool = False
+    *arguments: str,
+    user: int | None = None,
+    deadline: float = ANSWER_DEADLINE,
+    program: bool = False,
+    capabilities: Sequence[str] | None = None,
 ) -> Answer:
     """Run a command, as root or as another user; raise subprocess.TimeoutExpired past the deadline.
 
     It is forked from a process that has its modules loaded, or started as a program of its own, as it is
-    for another user.
+    for another user. With ``capabilities`` it has these and no others, and no way to more.
     """
     started = time.monotonic()
-    if program or user is not None:
+    if program or user is not None or capabilities is not None:
         command: Sequence[str] = [sys.executable, "-m", "vfioctl", *arguments]
+        if capabilities is not None:
+            few = ",".join(("-all", *(f"+{name}" for name in capabilities)))
+            command = ["setpriv", f"--bounding-set={few}", "--inh-caps=-all", "--no-new-privs", "--", *command]
         done = subprocess.run(
             command, user=user, group=user, capture_output=True, text=True, timeout=deadline, check=False
         )

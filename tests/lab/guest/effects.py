@@ -230,7 +230,9 @@ def _describe(name: str, arguments: tuple[Any, ...]) -> str:
     if isinstance(arguments[0], int):
         if arguments[0] in {1, 2}:
             return ""
-        subject = os.readlink(f"/proc/self/fd/{arguments[0]}")
+        subject = f"/proc/self/fd/{arguments[0]}"
+    if subject.startswith("/proc/self/fd/"):
+        subject = os.readlink(subject)
     if _NO_EFFECT.match(subject):
         return ""
     value = f" {arguments[1].decode().strip()}" if name == "write" else ""
