@@ -84,6 +84,13 @@ def test_programs_of_other_users_are_unknown_and_said_once(bound: HostTree) -> N
     assert uses_of(bound, NIC) == [(PROCESS, "x (pid 3) has /dev/vfio/1 open")]
 
 
+def test_open_files_that_may_be_listed_and_not_looked_at_are_unknown(bound: HostTree) -> None:
+    """As root without CAP_SYS_PTRACE has them, of whoever has more capabilities than he."""
+    bound.process(3, QEMU, {3: "/dev/vfio/1"}).deny("/proc/3/fd/3", "EACCES")
+
+    assert [note.path for note in host_of(bound).unread] == ["/proc/*/fd"]
+
+
 def test_a_program_that_ends_meanwhile_has_no_name(bound: HostTree) -> None:
     """It was there when its files were listed."""
     bound.link("/proc/3/fd/3", "/dev/vfio/1").file("/proc/3/fd/4", "").folder("/proc/4/task")

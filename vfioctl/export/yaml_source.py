@@ -40,7 +40,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's
         """Build a mapping, each key of it once."""
         seen = set()
-        for key, _ in node.value:
+        # A list that says it is a mapping (!!map [...]) is refused below.
+        for key, _ in node.value if node.id == "mapping" else ():
             name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else key
             if name in seen:
                 raise yaml.MarkedYAMLError(

@@ -53,24 +53,34 @@ def _open_nodes(attributes: Attributes, pid: str) -> list[str]:
     try:
         folder = attributes.files.folder(f"{root.PROCESSES}/{pid}/fd")
     except PermissionError:
-        # One note for all of them: which processes there are is of no interest.
-        attributes.unread[f"{root.PROCESSES}/*/fd"] = (
-            "permission denied (nodes of VFIO and GPUs that other users' programs have open)"
-        )
+        _note(attributes)
         return []
     except OSError:
         return []
     try:
         return sorted({node for name in folder.names() if (node := _node(folder, name))})
+    except PermissionError:
+        # Root without CAP_SYS_PTRACE may list the files of a program that has more capabilities, and no more.
+        _note(attributes)
+        return []
     except OSError:
         return []
     finally:
         folder.close()
 
 
+def _note(attributes: Attributes) -> None:
+    # One note for all of them: which processes there are is of no interest.
+    attributes.unread[f"{root.PROCESSES}/*/fd"] = (
+        "permission denied (nodes of VFIO and GPUs that other users' programs have open)"
+    )
+
+
 def _node(folder: OpenFolder, name: str) -> str | None:
     try:
         opened = folder.link(name)
+    except PermissionError:
+        raise
     except OSError:
         return None
     # Most are sockets, pipes and /dev/null: re is imported only for what may be one.
