@@ -7,7 +7,11 @@ TOPOLOGY ?=
 KERNEL ?=
 K ?=
 STAGES ?=
-RUNS ?= 10
+TARGET ?=
+RUNS ?=
+SECONDS ?=
+SEED ?=
+ENGINE ?=
 
 # Empty is as good as not there: each process of the tests would else compile all of them, and rewrite their asserts.
 export PYTHONDONTWRITEBYTECODE :=
@@ -62,7 +66,7 @@ lab: $(VENV)/.dev ## real kernels with a real IOMMU: TOPOLOGY= KERNEL= K= select
 
 .PHONY: lab-repeat
 lab-repeat: $(VENV)/.dev ## the lab RUNS=10 times, or until a run fails; each leaves a line. Selects as lab does
-	@$(BIN)/python -m tests.lab run --repeat '$(RUNS)' $(if $(TOPOLOGY),--topology '$(TOPOLOGY)') \
+	@$(BIN)/python -m tests.lab run --repeat '$(or $(RUNS),10)' $(if $(TOPOLOGY),--topology '$(TOPOLOGY)') \
 		$(if $(KERNEL),--kernel '$(KERNEL)') $(if $(K),-k '$(K)')
 
 .PHONY: lab-shell
@@ -81,7 +85,7 @@ bench-plugin: $(VENV)/.dev ## what serve-plugin carries, beside its targets; som
 # atheris has no wheel for every machine: without it, inputs are drawn instead of guided.
 .PHONY: fuzz
 fuzz: $(VENV)/.dev ## any bytes into everything that reads bytes: TARGET= RUNS= SECONDS= SEED= ENGINE= bound it
-	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --group fuzz || true
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --group fuzz 2>/dev/null || true
 	@$(BIN)/python -m tests.fuzz $(if $(TARGET),--target $(TARGET)) $(if $(RUNS),--runs $(RUNS)) \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(ENGINE),--engine $(ENGINE))
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -98,9 +99,11 @@ def new_file(path: str, mode: int) -> int:
         OSError: the kernel's word; somebody put something there again is one.
 
     """
-    with suppress(FileNotFoundError):
+    try:
+        return os.open(path, _NEW, mode)
+    except FileExistsError:
         os.unlink(path)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        return os.open(path, _NEW, mode)
 
 
 def remove_file(path: str) -> None:
