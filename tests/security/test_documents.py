@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import os
 import resource
+import tarfile
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.tree import HostTree
 from vfioctl.errors import UsageError, VfioctlError
 from vfioctl.export.cdi import read_spec
 from vfioctl.export.yaml_source import read_yaml
@@ -17,6 +20,8 @@ from vfioctl.plugin.config import parse
 from vfioctl.plugin.protocol import decode_request
 from vfioctl.sysfs.archive import open_root
 from vfioctl.sysfs.names import load_names
+from vfioctl.sysfs.reader import read_host
+from vfioctl.sysfs.root import HostRoot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,6 +113,22 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> None
             file.write(bytes(1 << 20))
 
     with pytest.raises(UsageError), open_root(str(path)):
+        pass
+
+
+def test_a_folder_is_read_with_its_links_and_an_archive_is_not(tmp_path: Path) -> None:
+    """So that a folder of a stranger's could show root a file of root's: the page says so."""
+    tree = HostTree(tmp_path / "host").device("0000:01:00.0", driver="igb")
+    (tmp_path / "other").write_text("another's")
+    os.unlink(f"{tmp_path}/host{tree.path('0000:01:00.0')}/driver_override")
+    os.symlink(tmp_path / "other", f"{tmp_path}/host{tree.path('0000:01:00.0')}/driver_override")
+    with tarfile.open(tmp_path / "host.tar", "w") as archive:
+        archive.add(tmp_path / "host", "")
+
+    (device,) = read_host(HostRoot(str(tmp_path / "host"))).devices
+
+    assert device.driver_override == "another's"
+    with pytest.raises(UsageError, match="leads out of the tree"), open_root(str(tmp_path / "host.tar")):
         pass
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import stat
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +22,8 @@ from vfioctl.plugin.sockets import remove_stale, socket_name
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.in_process import Program
 
 NOBODY = 65534
 RESOURCE = "foo.com/null"
@@ -91,6 +95,45 @@ def test_another_user_may_not_ask(place: Path) -> None:
 
     # The way there may be shut already, which is the same word.
     assert said == f"{path} is for root alone"
+
+
+@pytest.mark.parametrize(
+    "words", [["status"], ["status", "--json"], ["cordon", "x"], ["resync"]], ids=" ".join
+)
+@pytest.mark.parametrize(
+    "result",
+    [
+        {},
+        {"resources": 5, "summary": ["\x1b[2J"]},
+        {"resources": [{"name": "\x1b[2J", "items": [{}]}], "cordoned": [], "summary": "\x1b[2J"},
+        {"subject": "\x1b[2J", "cordoned": True, "changed": True, "items": [], "summary": "\x1b[2J"},
+        {"kind": "other", "schema": "x"},
+    ],
+    ids=str,
+)
+def test_whatever_is_answered_steers_no_terminal(
+    result: dict[str, object], words: list[str], place: Path, runner: Program
+) -> None:
+    """Somebody else may answer, where a variable names another socket; so may a plugin of another release."""
+    path = str(place / "other.sock")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        answering = threading.Thread(target=_answer, args=(listening, result))
+        answering.start()
+        ended = runner("plugin", *words, env={"VFIOCTL_PLUGIN_SOCKET": path})
+        answering.join()
+
+    assert all(letter.isprintable() or letter == "\n" for letter in ended.out + ended.err)
+    assert "fault of vfioctl" not in ended.err
+    assert ended.code in {0, 1}
+
+
+def _answer(listening: socket.socket, result: dict[str, object]) -> None:
+    channel, _ = listening.accept()
+    with channel:
+        channel.recv(4096)
+        channel.sendall(json.dumps({"version": 1, "result": result}).encode() + b"\n")
 
 
 def test_sockets_that_look_like_ours_and_are_links_or_files_stay(place: Path) -> None:

@@ -7,7 +7,7 @@ import click
 from vfioctl.cli.command import HELP_NAMES, Command
 from vfioctl.cli.options import pass_session
 from vfioctl.cli.params import Argument, Value
-from vfioctl.cli.plugin_asking import asked
+from vfioctl.cli.plugin_asking import asked, understanding
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,10 +50,11 @@ def status(session: Session, watch: bool, interval: float, count: int | None) ->
     """Show the plugin that runs."""
     from vfioctl.cli.plugin_status import show_status, watch_status
 
-    if watch:
-        watch_status(session, interval, count)
-    else:
-        show_status(session, asked(session, "status"))
+    with understanding():
+        if watch:
+            watch_status(session, interval, count)
+        else:
+            show_status(session, asked(session, "status"))
 
 
 class ThingType(Value):
@@ -125,10 +126,11 @@ def _steer(session: Session, command: str, device: str) -> None:
     from vfioctl.render.document import document
 
     told = asked(session, command, device)
-    if session.form == "json":
-        session.print_document(document("plugin-cordon", **told))
-    else:
-        session.print_lines(cordon_lines(told))
+    with understanding():
+        if session.form == "json":
+            session.print_document(document("plugin-cordon", **told))
+        else:
+            session.print_lines(cordon_lines(told))
 
 
 @click.command(
@@ -150,7 +152,8 @@ def resync(session: Session) -> None:
     from vfioctl.render.document import document
 
     told = asked(session, "resync")
-    if session.form == "json":
-        session.print_document(document("plugin-resync", **told))
-    else:
-        session.print_lines(summary_lines(told["summary"], width=session.width))
+    with understanding():
+        if session.form == "json":
+            session.print_document(document("plugin-resync", **told))
+        else:
+            session.print_lines(summary_lines(told["summary"], width=session.width))
