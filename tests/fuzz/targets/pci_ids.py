@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING
 
 from tests.fuzz.stage import check_visible
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tests.fuzz.target import Run
 
 WORDS = ("8086  ", "\t10d3  ", "\t\t8086 a01f  ", "\nC 02  ", "\t00  ", "\n", "#", "\x1b[2J", "\xff\xfe")
+_GZIP = b"\x1f\x8b"
 _ASKED = (0x8086, 0x10DE, 0, 0xFFFF)
 
 
@@ -23,7 +25,9 @@ def prepare(place: Path) -> Run:
 
     def run(data: bytes) -> None:
         plain.write_bytes(data)
-        packed.with_suffix(".gz").write_bytes(data)
+        # The packaged database takes the place of what cannot be unpacked, which takes long.
+        broken = data.startswith(_GZIP)
+        packed.with_suffix(".gz").write_bytes(data if broken else gzip.compress(data, 1))
         for names in (Names(data), load_names([str(plain)]), load_names([str(packed)])):
             for vendor in _ASKED:
                 found = [names.vendor(vendor), names.device(vendor, 0x10D3)]
