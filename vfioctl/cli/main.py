@@ -98,7 +98,10 @@ def _report(problem: Exception, given: list[str], session: Session) -> int:
     if session.debug or "--debug" in given:
         import traceback
 
-        traceback.print_exception(problem)
+        from vfioctl.render.text import visible_block
+
+        with suppress(OSError):
+            sys.stderr.write(visible_block("".join(traceback.format_exception(problem))))
     error = as_vfioctl_error(problem)
     try:
         if session.output == "json" or _asks_for_json(given):
