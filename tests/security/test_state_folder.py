@@ -28,7 +28,7 @@ from vfioctl.plan.persist import FileChange
 from vfioctl.plugin.claims import Ledger
 from vfioctl.plugin.cordons import save_cordons
 from vfioctl.plugin.lock import only_one
-from vfioctl.plugin.reservations import save
+from vfioctl.plugin.reservations import Reservations
 from vfioctl.sysfs.root import HostRoot
 
 if TYPE_CHECKING:
@@ -50,11 +50,15 @@ def _store(state: str) -> None:
     change_files(lambda: (change,), Settings(state=f"{state}/run"), HostRoot(state))
 
 
+def _claim(state: str) -> None:
+    Reservations(f"{state}/claims", "b").keep(Ledger(1.0), Ledger(2.0))
+
+
 WRITERS: dict[str, tuple[str, Callable[[str], object]]] = {
     "journal": ("journal.new", lambda state: replace_file(f"{state}/journal", "ours\n")),
     "records": ("drivers.json.new", lambda state: write_records(state, "b", ())),
     "cordons": ("cordons.new", lambda state: save_cordons(f"{state}/cordons", ["x"])),
-    "claims": ("claims.new", lambda state: save(f"{state}/claims", "b", Ledger(1.0))),
+    "claims": ("claims.new", _claim),
     "lock": ("lock", lambda state: _entered(locked(state, 0.0))),
     "plugin-lock": ("serve-plugin.lock", lambda state: _entered(only_one(f"{state}/serve-plugin.lock"))),
     "writers": ("writers", lambda state: InFlight(state, 0, os.getppid()).close()),

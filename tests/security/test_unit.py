@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vfioctl.cli.plugin_hands import _planning
-from vfioctl.cli.unit import unit_path
+from vfioctl.cli.unit import PLUGIN, unit_path
 from vfioctl.model.address import PciAddress
 from vfioctl.plan.bind import plan_bind
 from vfioctl.plan.unbind import plan_unbind
@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 
 def capabilities() -> set[str]:
     """Return those that the unit keeps."""
-    found = re.search(r"^CapabilityBoundingSet=(.*)$", Path(unit_path()).read_text(), re.MULTILINE)
+    found = re.search(r"^CapabilityBoundingSet=(.*)$", Path(unit_path(PLUGIN)).read_text(), re.MULTILINE)
     assert found is not None
     return set(found[1].split())
 
@@ -31,7 +31,7 @@ def test_whatever_the_sandbox_leaves_open_has_a_reason() -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed (package systemd)")
     ended = subprocess.run(
-        ["systemd-analyze", "--no-pager", "security", "--offline=true", unit_path()],
+        ["systemd-analyze", "--no-pager", "security", "--offline=true", unit_path(PLUGIN)],
         capture_output=True,
         text=True,
         check=False,
@@ -65,7 +65,7 @@ def test_no_owner_is_ever_given_by_the_plugin() -> None:
 
 def test_no_module_is_loaded_and_no_privilege_gained_inside() -> None:
     """As the unit says to whoever configures bind = "on-demand"."""
-    text = Path(unit_path()).read_text()
+    text = Path(unit_path(PLUGIN)).read_text()
 
     for line in ("NoNewPrivileges=yes", "ProtectKernelModules=yes", "ProtectSystem=strict", "UMask=0077"):
         assert f"\n{line}\n" in text

@@ -44,7 +44,7 @@ class _Still(Supervisor):
 
     def poke(self) -> None:
         """Look at nothing."""
-        self.tries += 2
+        self.look.tries += 2
 
 
 def prepare(place: Path) -> Run:

@@ -50,7 +50,14 @@ def vfioctl(
         command: Sequence[str] = [sys.executable, "-m", "vfioctl", *arguments]
         if capabilities is not None:
             few = ",".join(("-all", *(f"+{name}" for name in capabilities)))
-            command = ["setpriv", f"--bounding-set={few}", "--inh-caps=-all", "--no-new-privs", "--", *command]
+            command = [
+                "setpriv",
+                f"--bounding-set={few}",
+                "--inh-caps=-all",
+                "--no-new-privs",
+                "--",
+                *command,
+            ]
         done = subprocess.run(
             command, user=user, group=user, capture_output=True, text=True, timeout=deadline, check=False
         )
