@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _COMMAND = re.compile(r"/proc/\d+/cmdline")
 _OPEN_FILE = re.compile(r"(/proc/\d+)/fd/\d+")
-_OPEN_FILES = re.compile(r"/proc/\d+/fd")
+_OPEN_FILES = re.compile(r"(/proc/\d+)/fd(?:/\d+)?")
 _PROCESS = re.compile(r"(/proc/\d+)(?:/.*)?")
 _UDEV_KEYS = (b"E:ID_FS_TYPE=", b"E:ID_FS_LABEL=", b"E:ID_FS_UUID=")
 
@@ -79,8 +79,14 @@ def _trimmed(entries: Iterable[Entry]) -> list[Entry]:
         and (found := _OPEN_FILE.fullmatch(entry.path))
         and OPEN_NODE.fullmatch(entry.target)
     }
-    refused = [entry for entry in entries if isinstance(entry, Denied) and _OPEN_FILES.fullmatch(entry.path)]
-    kept: list[Entry] = [*refused[:1]]
+    # Which processes there are is of no interest: one refusal stands for all.
+    refused = {
+        found[1]: entry
+        for entry in entries
+        if isinstance(entry, Denied) and (found := _OPEN_FILES.fullmatch(entry.path))
+    }
+    holders -= refused.keys()
+    kept: list[Entry] = [*[*refused.values()][:1]]
     for entry in entries:
         process = _PROCESS.fullmatch(entry.path)
         if process is None or (process[1] in holders and not _is_other_file(entry)):
