@@ -8,6 +8,7 @@ from vfioctl.cli.selection import named
 from vfioctl.errors import NotPermittedError
 from vfioctl.plan.plan import Finding, Request, Severity
 from vfioctl.sysfs.drivers import read_drivers
+from vfioctl.sysfs.near import read_near
 from vfioctl.sysfs.reader import read_host
 from vfioctl.sysfs.situation import RECORDED, read_situation
 from vfioctl.typed import TYPE_CHECKING
@@ -42,7 +43,7 @@ class Planning:
             UsageError: a selector is not exact enough to change something.
 
         """
-        host = self.host = host or read_host(root)
+        host = self.host = host or self._read(root)
         request = self._request(named(host, self.asked.selectors, self.asked.command, every=self.asked.every))
         if self._catalog is None:
             # Modules do not come and go: what takes long to read is read once.
@@ -58,6 +59,17 @@ class Planning:
                 around = around._replace(exclusive=exclusive, unknown=(*around.unknown, *doubts))
                 plan = self.decide(host, self._catalog, around, request)
         return _as_for_real(root, plan) if self.asked.dry_run else plan
+
+    def _read(self, root: HostRoot) -> Host:
+        """Read what the change concerns, where that is known before the host is."""
+        terms = [selector.address for selector in self.asked.selectors]
+        # What is stored speaks of other devices too.
+        if self.asked.persist or None in terms:
+            return read_host(root)
+        near = read_near(
+            root, lambda address: any(term is not None and term.means(address) for term in terms)
+        )
+        return near or read_host(root)
 
     def _request(self, devices: tuple[PciAddress, ...]) -> Request:
         asked = self.asked

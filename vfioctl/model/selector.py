@@ -83,6 +83,15 @@ class Selector(NamedTuple):
         return any(_is_exact(term) for term in self.terms)
 
     @property
+    def address(self) -> AddressTerm | None:
+        """The one function or slot that it names, if it names that and nothing else."""
+        match self.terms:
+            case (AddressTerm(domain=int(), bus=int(), device=int()) as term,):
+                return term
+            case _:
+                return None
+
+    @property
     def foreign(self) -> str | None:
         """What it names that is no PCI function, or None."""
         for term in self.terms:
@@ -122,7 +131,7 @@ def _is_exact(term: Term) -> bool:
 def _holds(term: Term, device: PciDevice, host: Host) -> bool:  # noqa: PLR0911, PLR0912, C901 - one line per term
     match term:
         case AddressTerm():
-            return all(want in {None, have} for want, have in zip(term, device.address, strict=True))
+            return term.means(device.address)
         case IdsTerm():
             ids = (
                 device.vendor_id,

@@ -20,6 +20,10 @@ class AddressTerm(NamedTuple):
     device: int | None
     function: int | None
 
+    def means(self, address: PciAddress) -> bool:
+        """Tell whether it means the function at this address."""
+        return all(want in {None, have} for want, have in zip(self, address, strict=True))
+
 
 class IdsTerm(NamedTuple):
     """Vendor and device id, optionally the subsystem's: None stands for ``*``."""
