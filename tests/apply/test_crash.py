@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -353,6 +354,25 @@ def test_recover_touches_nothing_while_a_write_is_under_way(state: str) -> None:
 
     assert again is not None
     assert (again.result, kernel.bindings) == (Result.DONE, before)
+
+
+def test_a_write_that_was_blocked_and_has_a_second_to_go_is_waited_for(state: str) -> None:
+    """The last virtual function is gone by then, and the kernel sleeps before the write returns."""
+    kernel = crashed(state)
+    unfinished = read_unfinished(state)
+    assert unfinished is not None
+    write_journal(state, unfinished._replace(stuck=True))
+    entry = InFlight(state, 3, os.getppid())
+    assert entry.begin(f"/sys/bus/pci/drivers/e1000e/unbind {NIC}")
+    ending = threading.Timer(1.0, entry.end)
+    ending.start()
+
+    report = redo(kernel.again(), state)
+
+    ending.join()
+    entry.close()
+    assert report is not None
+    assert report.result is Result.DONE
 
 
 def test_nothing_is_begun_while_a_write_is_under_way(state: str) -> None:

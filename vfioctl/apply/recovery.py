@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from vfioctl.plan.plan import Plan
     from vfioctl.plan.unfinished import Unfinished
 
-_KNOWN_STUCK = 0.5
-"""Seconds to wait for a write that was blocked already when its run ended."""
+_KNOWN_STUCK = 2.0
+"""Seconds to wait for a write that was blocked already when its run ended.
+
+One that is not blocked any more may still take one: the kernel sleeps for a second after the last virtual
+function is gone, and only then the write of `sriov_numvfs` returns.
+"""
 
 
 def recover(
