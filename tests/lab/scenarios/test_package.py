@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.guest import kernel, service
+from tests.lab.guest import bindings, kernel, service
 from tests.lab.guest.qmp import Monitor
 
 pytestmark = [pytest.mark.topologies("hotplug"), pytest.mark.deadline(900)]
@@ -63,6 +63,8 @@ def bare(tmp_path):
     moved = [(path, tmp_path / path.name) for path in (PROGRAM, Path("/usr/bin/py3compile")) if path.exists()]
     for path, aside in moved:
         shutil.move(path, aside)
+    # What earlier scenarios have left is no loss of this one's, and purged with all else.
+    shutil.rmtree(bindings.STATE, ignore_errors=True)
     yield
     for path, aside in moved:
         shutil.move(aside, path)
