@@ -103,7 +103,8 @@ def eventually(there: Callable[[], bool]) -> None:
 def test_a_stuck_unbind_costs_the_timeout_and_no_more(base: Path, state: str) -> None:
     """The program ends with exit 8 while its writers still hang; so does recover, until the holder leaves."""
     began = time.monotonic()
-    ended = run(base, state)
+    # Long enough for both writers to have begun, on a busy machine as well.
+    ended = run(base, state, timeout=1.0)
     took = time.monotonic() - began
 
     result, states = json.loads(ended.stdout.splitlines()[-1])

@@ -78,6 +78,8 @@ class Pretended:
         monkeypatch.setattr("vfioctl.sysfs.reader.read_host", self.host)
         # Modules that have a name of their own for these must be loaded by now, or they would keep ours.
         monkeypatch.setattr(planning, "read_host", self.host)
+        # It is pretended as a whole.
+        monkeypatch.setattr(planning, "read_near", lambda *_: None)
         monkeypatch.setattr(examining, "read_host", self.host)
         monkeypatch.setattr("vfioctl.sysfs.situation.read_situation", self.situation)
         monkeypatch.setattr(planning, "read_situation", self.situation)
