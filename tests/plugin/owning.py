@@ -167,6 +167,8 @@ class Stage:
         await self.until(
             lambda: all(state[0] == "free" and state[2] is None for state in self.plugin.states().values())
         )
+        # The kubelet's list comes a moment later; no time goes by meanwhile.
+        await self.kubelet.until(self._is_offered, within=30.0)
 
     async def restart(self) -> None:
         """Kill the plugin, and start another one."""
@@ -188,6 +190,11 @@ class Stage:
             lambda: pod.uid in {spec.uid for spec in self.plugin.keeper.ledger.specs.pods}, within=30.0
         )
         return pod
+
+    def _is_offered(self) -> bool:
+        """Tell whether the kubelet has everything for healthy."""
+        offers = (kept.service.offer for kept in self.plugin.supervisor.kept.values())
+        return all(self.kubelet.books.counts(one.resource) == (len(one.items),) * 2 for one in offers)
 
     def _is_listed(self) -> bool:
         """Tell whether the kubelet has received every list."""
