@@ -35,9 +35,11 @@ def family(pid: int) -> list[int]:
     """Return a process and all below it."""
     found = [pid]
     for one in found:
-        for thread in os.listdir(f"/proc/{one}/task"):
-            with suppress(OSError):
-                found += map(int, Path(f"/proc/{one}/task/{thread}/children").read_text().split())
+        # Any of them may end meanwhile.
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{one}/task"):
+                with suppress(OSError):
+                    found += map(int, Path(f"/proc/{one}/task/{thread}/children").read_text().split())
     return found
 
 
