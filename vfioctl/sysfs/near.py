@@ -10,10 +10,10 @@ from __future__ import annotations
 from vfioctl.model.address import PciAddress
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.attribute import Attributes, Files
-from vfioctl.sysfs.classes import read_companions, read_vfio_nodes
+from vfioctl.sysfs.classes import read_companions
 from vfioctl.sysfs.fetch import fetch
 from vfioctl.sysfs.groups import group_names
-from vfioctl.sysfs.reader import Gathered, device_names, put_together
+from vfioctl.sysfs.reader import device_names, gather, put_together
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,13 +49,7 @@ def read_near(root: HostRoot, means: Callable[[PciAddress], bool]) -> Host | Non
     around = _Around(Attributes(files), known)
     near = around.all_of(meant)
     fetched = fetch(files, [name for name in names if name in near], sorted(around.groups, key=int))
-    fetched.devices.sort(key=_by_address)
-    gathered = Gathered(tuple(names), groups, fetched, read_vfio_nodes(attributes))
-    return put_together(attributes, gathered).host
-
-
-def _by_address(one: tuple[PciAddress, str, object]) -> PciAddress:
-    return one[0]
+    return put_together(attributes, gather(attributes, names, groups, fetched)).host
 
 
 class _Around:

@@ -88,9 +88,16 @@ def read_whole(files: Files, *, outline: bool = False, before: Reading | None = 
     names = device_names(files)
     groups = group_names(attributes)
     fetched = fetch(files, names, groups or (), outline=outline)
-    fetched.devices.sort(key=_by_address)
-    gathered = Gathered(tuple(names), groups, fetched, read_vfio_nodes(attributes))
+    gathered = gather(attributes, names, groups, fetched)
     return put_together(attributes, gathered, outline=outline, before=before)
+
+
+def gather(
+    attributes: Attributes, names: list[str], groups: tuple[str, ...] | None, fetched: Fetched
+) -> Gathered:
+    """Put what was fetched in order of address, beside the nodes of VFIO."""
+    fetched.devices.sort(key=_by_address)
+    return Gathered(tuple(names), groups, fetched, read_vfio_nodes(attributes))
 
 
 def put_together(

@@ -86,7 +86,8 @@ def _trimmed(entries: Iterable[Entry]) -> list[Entry]:
         if isinstance(entry, Denied) and (found := _OPEN_FILES.fullmatch(entry.path))
     }
     holders -= refused.keys()
-    kept: list[Entry] = [*[*refused.values()][:1]]
+    kept: list[Entry] = []
+    kept.extend([*refused.values()][:1])
     for entry in entries:
         process = _PROCESS.fullmatch(entry.path)
         if process is None or (process[1] in holders and not _is_other_file(entry)):
