@@ -79,10 +79,10 @@ def _plain(text: str) -> PciAddress | None:
     if len(text) != _USUAL or text[4:11:3] != "::.":
         return None
     try:
-        numbers = bytes.fromhex(f"{text[:4]}{text[5:7]}{text[8:10]}0{text[11]}")
+        # Blanks count for nothing there, and so are too few.
+        high, low, bus, device, function = bytes.fromhex(text.replace(":", "").replace(".", "0"))
     except ValueError:
         return None
-    # Blanks count for nothing there.
-    if len(numbers) != 5 or numbers[3] > _LAST_DEVICE or numbers[4] > _LAST_FUNCTION:  # noqa: PLR2004 - bytes
+    if device > _LAST_DEVICE or function > _LAST_FUNCTION:
         return None
-    return PciAddress(numbers[0] << 8 | numbers[1], *numbers[2:])
+    return PciAddress(high << 8 | low, bus, device, function)

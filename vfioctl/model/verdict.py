@@ -50,6 +50,7 @@ _VMD = Reason(
     "vmd", "it sits behind Intel VMD and shares its requester id: give away the VMD controller itself"
 )
 _DENIED = Reason("denylist", "vfio-pci refuses this model unless loaded with disable_denylist=1")
+_NONE = (None,) * 6
 _FIXED = Reason("rmrr", "the firmware demands a fixed memory mapping for its group (RMRR)")
 
 
@@ -58,15 +59,15 @@ def reasons_against(host: Host, device: PciDevice) -> tuple[Reason, ...]:
     if device.is_bridge:
         return _BRIDGE
     board, denylist = _model_reasons(device.vendor_id, device.device_id, device.class_code)
-    reasons = [
+    reasons = (
         board,
         _DEAD if device.alive is False else None,
         _VMD if device.address.in_software_domain else None,
         _group_reason(host, device),
         None if host.denylist_disabled else denylist,
         _vfs_reason(device.sriov) if isinstance(device.sriov, PhysicalFunction) else None,
-    ]
-    return tuple([reason for reason in reasons if reason is not None])
+    )
+    return () if reasons == _NONE else tuple([reason for reason in reasons if reason is not None])
 
 
 # A host with thousands of devices has few models.

@@ -11,51 +11,16 @@ from vfioctl.typed import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from vfioctl.model.device import PciDevice, VirtualFunction
+    from vfioctl.model.address import PciAddress
+    from vfioctl.model.device import Header, MdevType, PciDevice, VirtualFunction
     from vfioctl.model.host import Host
+    from vfioctl.model.verdict import Reason
     from vfioctl.render.document import Document
     from vfioctl.sysfs.names import Names
 
-# The keys in their order; %s takes JSON, anything else a number. Building thousands of dictionaries and
-# encoding them would take twice as long as filling in this template.
-_NUMBERS = {
-    "vendor_id": '"%04x"',
-    "device_id": '"%04x"',
-    "subsystem_vendor_id": "%s",
-    "subsystem_device_id": "%s",
-    "class_code": '"%06x"',
-    "revision": "%s",
-    "vendor_name": "%s",
-    "device_name": "%s",
-    "class_name": "%s",
-}
-_FACTS = (
-    "driver",
-    "driver_override",
-    "iommu_group",
-    "numa_node",
-    "header",
-    "parent",
-    "sriov",
-    "reset_methods",
-    "power_state",
-    "boot_vga",
-    "physical_slot",
-    "mdev_types",
-    "net_interfaces",
-    "block_devices",
-    "vfio_group_node",
-    "vfio_cdev",
-    "alive",
-    "usage",
-    "assignable",
-    "reasons",
-)
-_IDENTITY = ", ".join(f'"{key}": {form}' for key, form in _NUMBERS.items())
-_DEVICE = '{"address": "%s", %s, ' + ", ".join(f'"{key}": %s' for key in _FACTS) + "}"
-
-# typed: True and 1 are equal, but not the same JSON.
-_json = lru_cache(maxsize=4096, typed=True)(encode)
+# Devices share most of what is said of them: each part is encoded once, and a text put together of few.
+# Building thousands of dictionaries and encoding them would take five times as long.
+_shared = lru_cache(maxsize=1024)
 
 
 def device_texts(host: Host, devices: Iterable[PciDevice], names: Names) -> Iterator[str]:
@@ -73,7 +38,7 @@ def device_texts(host: Host, devices: Iterable[PciDevice], names: Names) -> Iter
         identity = identities.get(key)
         if identity is None:
             identity = identities[key] = _identity(device, names)
-        yield _DEVICE % (device.address, identity, *_facts(host, device))
+        yield f'{{"address": "{device.address}", {identity}, {_facts(host, device)}}}'
 
 
 def device_document(host: Host, device: PciDevice, names: Names) -> Document:
@@ -85,48 +50,97 @@ def device_document(host: Host, device: PciDevice, names: Names) -> Document:
 
 
 def _identity(device: PciDevice, names: Names) -> str:
-    """Encode the numbers that say what a device is, and their names: many devices share them."""
-    return _IDENTITY % (
-        device.vendor_id,
-        device.device_id,
-        _hex(device.subsystem_vendor_id, 4),
-        _hex(device.subsystem_device_id, 4),
-        device.class_code,
-        _hex(device.revision, 2),
-        encode(names.vendor(device.vendor_id)),
-        encode(names.device(device.vendor_id, device.device_id)),
-        encode(names.class_name(device.class_code)),
+    """Encode the numbers that say what a device is, and their names."""
+    return _members(
+        vendor_id=f"{device.vendor_id:04x}",
+        device_id=f"{device.device_id:04x}",
+        subsystem_vendor_id=_hex(device.subsystem_vendor_id, 4),
+        subsystem_device_id=_hex(device.subsystem_device_id, 4),
+        class_code=f"{device.class_code:06x}",
+        revision=_hex(device.revision, 2),
+        vendor_name=names.vendor(device.vendor_id),
+        device_name=names.device(device.vendor_id, device.device_id),
+        class_name=names.class_name(device.class_code),
     )
 
 
-def _hex(number: int | None, digits: int) -> str:
-    return "null" if number is None else f'"{number:0{digits}x}"'
-
-
-def _facts(host: Host, device: PciDevice) -> tuple[str, ...]:
-    reasons = tuple([reason.text for reason in reasons_against(host, device)])
+def _facts(host: Host, device: PciDevice) -> str:
+    group, sriov = device.iommu_group, device.sriov
+    state = (
+        device.reset_methods,
+        device.power_state,
+        device.boot_vga,
+        device.physical_slot,
+        device.mdev_types,
+    )
+    nodes = (
+        device.net_interfaces,
+        device.block_devices,
+        device.vfio_group_node,
+        device.vfio_cdev,
+        device.alive,
+    )
     return (
-        _json(device.driver),
-        _json(device.driver_override),
-        "null" if device.iommu_group is None else str(device.iommu_group),
-        _json(device.numa_node),
-        _json(device.header.value),
-        f'"{device.parent}"' if device.parent else "null",
-        encode(_sriov(device.sriov)) if device.sriov else "null",
-        _json(device.reset_methods),
-        _json(device.power_state),
-        _json(device.boot_vga),
-        _json(device.physical_slot),
-        encode([kind._asdict() for kind in device.mdev_types]) if device.mdev_types else "[]",
-        encode(device.net_interfaces) if device.net_interfaces else "[]",
-        encode(device.block_devices) if device.block_devices else "[]",
-        _json(device.vfio_group_node),
-        _json(device.vfio_cdev),
-        _json(device.alive),
-        _usage(device) if device.usage else "[]",
-        "false" if reasons else "true",
-        _json(reasons) if reasons else "[]",
+        f"{_driven(device.driver, device.driver_override)}, "
+        f'"iommu_group": {"null" if group is None else group}, '
+        f"{_place(device.numa_node, device.header, device.parent)}, "
+        f'"sriov": {encode(_sriov(sriov)) if sriov else "null"}, '
+        f"{_state(state)}, {_nodes(nodes)}, "
+        f'"usage": {_usage(device) if device.usage else "[]"}, '
+        f"{_verdict(reasons_against(host, device))}"
     )
+
+
+@_shared
+def _driven(driver: str | None, driver_override: str | None) -> str:
+    return _members(driver=driver, driver_override=driver_override)
+
+
+@_shared
+def _place(numa_node: int | None, header: Header, parent: PciAddress | None) -> str:
+    return _members(numa_node=numa_node, header=header.value, parent=str(parent) if parent else None)
+
+
+@_shared
+def _state(
+    state: tuple[tuple[str, ...], str | None, bool | None, str | None, tuple[MdevType, ...]],
+) -> str:
+    reset_methods, power_state, boot_vga, physical_slot, mdev_types = state
+    return _members(
+        reset_methods=reset_methods,
+        power_state=power_state,
+        boot_vga=boot_vga,
+        physical_slot=physical_slot,
+        mdev_types=[kind._asdict() for kind in mdev_types],
+    )
+
+
+@_shared
+def _nodes(
+    nodes: tuple[tuple[str, ...], tuple[str, ...], str | None, str | None, bool | None],
+) -> str:
+    net_interfaces, block_devices, vfio_group_node, vfio_cdev, alive = nodes
+    return _members(
+        net_interfaces=net_interfaces,
+        block_devices=block_devices,
+        vfio_group_node=vfio_group_node,
+        vfio_cdev=vfio_cdev,
+        alive=alive,
+    )
+
+
+@_shared
+def _verdict(reasons: tuple[Reason, ...]) -> str:
+    return _members(assignable=not reasons, reasons=[reason.text for reason in reasons])
+
+
+def _members(**members: object) -> str:
+    """Encode members of an object, without the braces around them."""
+    return encode(members)[1:-1]
+
+
+def _hex(number: int | None, digits: int) -> str | None:
+    return None if number is None else f"{number:0{digits}x}"
 
 
 def _usage(device: PciDevice) -> str:

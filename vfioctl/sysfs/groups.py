@@ -117,12 +117,13 @@ def outline_groups(
         if device.iommu_group is not None:
             members.setdefault(device.iommu_group, []).append(device.address)
     return tuple(
-        IommuGroup(
-            id=number,
-            type=None,
-            members=tuple(sorted(addresses) if len(addresses) > 1 else addresses),
-            other_members=(),
-            reserved_regions=_make_regions(facts[number].regions) if number in facts else (),
-        )
-        for number, addresses in sorted(members.items())
+        [
+            # No type, and none that are not PCI functions.
+            IommuGroup(number, None, tuple(sorted(addresses)), (), _regions_of(facts.get(number)))
+            for number, addresses in sorted(members.items())
+        ]
     )
+
+
+def _regions_of(facts: GroupFacts | None) -> tuple[ReservedRegion, ...]:
+    return _make_regions(facts.regions) if facts else ()

@@ -44,25 +44,25 @@ class Probe(NamedTuple):
 
     ids: tuple[int, int, int, int, int]
     """Vendor, device, subsystem vendor, subsystem device, class code."""
-    revision: int | None
     driver: str | None
-    driver_override: str | None
+    unbinding: bool
+    power_state: str | None
+    config: tuple[int | None, bool | None, int | None, str | None, int | None]
+    """Header type, alive, PCI Express port type, ACS, revision (:class:`vfioctl.sysfs.config.Config`)."""
+    revision: int | None
     iommu_group: int | None
     numa_node: int | None
-    power_state: str | None
     reset_methods: tuple[str, ...]
     boot_vga: bool | None
-    total_vfs: int | None
     has_sriov: bool
+    total_vfs: int | None
     virtual_functions: tuple[tuple[int, str], ...]
     physical_function: str | None
-    mdev_types: tuple[tuple[str, str | None, str | None, int | None], ...]
     bars: tuple[tuple[int, int, int, int], ...]
     express: bool
     bridge: bool
-    unbinding: bool
-    config: tuple[int | None, bool | None, int | None, str | None, int | None]
-    """Header type, alive, PCI Express port type, ACS, revision (:class:`vfioctl.sysfs.config.Config`)."""
+    mdev_types: tuple[tuple[str, str | None, str | None, int | None], ...]
+    driver_override: str | None
     unread: tuple[tuple[str, str], ...]
     """Attribute and reason, for what exists but stays unknown."""
 
@@ -74,7 +74,8 @@ class Unidentified(Exception):  # noqa: N818 - it says what the device is, not w
 def probe(folder: OpenFolder, skip: Collection[str] = (), *, outline: bool = False) -> Probe:
     """Read one device; ``skip`` names attributes known to block, reported as such.
 
-    With ``outline`` only displays have BARs: the console's framebuffer may be in one.
+    With ``outline`` only displays have BARs, as the console's framebuffer may be in one, and whether it is a
+    PCI Express function is not asked.
 
     Raises:
         Unidentified: neither modalias nor the id files can be read.
@@ -132,27 +133,28 @@ class _Prober:
         power_state = self._text("power_state", _SHORT)
         has_sriov = has("sriov_totalvfs")
         config = self._config(base_class, power_state)
+        # In the order of the fields, which is that of the reads: to name all of them takes twice as long.
         return Probe(
-            ids=ids,
-            revision=self._revision(config),
-            driver=driver,
-            iommu_group=self._group(),
-            numa_node=self._numa_node(),
-            power_state=power_state,
-            reset_methods=_methods(self._text("reset_method", _SHORT) or ""),
-            boot_vga=self._flag("boot_vga") if base_class == _DISPLAY else None,
-            has_sriov=has_sriov,
-            total_vfs=self._number("sriov_totalvfs") if has_sriov else None,
-            virtual_functions=self._virtual_functions() if has_sriov else (),
-            physical_function=self._link("physfn") if has("physfn") else None,
-            bars=() if outline and base_class != _DISPLAY else self._bars(),
-            express=has("max_link_speed") or has("current_link_speed"),
-            bridge=ids[4] >> 8 == _PCI_BRIDGE or (base_class == _BRIDGE and has("secondary_bus_number")),
-            unbinding=unbinding,
-            config=config[:],
-            mdev_types=self._mdev_types() if has(MDEV_TYPES) else (),
-            driver_override=self._override(unbinding=unbinding),
-            unread=tuple(self._unread),
+            ids,
+            driver,
+            unbinding,
+            power_state,
+            config[:],
+            self._revision(config),
+            self._group(),
+            self._numa_node(),
+            _methods(self._text("reset_method", _SHORT) or ""),
+            self._flag("boot_vga") if base_class == _DISPLAY else None,
+            has_sriov,
+            self._number("sriov_totalvfs") if has_sriov else None,
+            self._virtual_functions() if has_sriov else (),
+            self._link("physfn") if has("physfn") else None,
+            () if outline and base_class != _DISPLAY else self._bars(),
+            not outline and (has("max_link_speed") or has("current_link_speed")),
+            ids[4] >> 8 == _PCI_BRIDGE or (base_class == _BRIDGE and has("secondary_bus_number")),
+            self._mdev_types() if has(MDEV_TYPES) else (),
+            self._override(unbinding=unbinding),
+            tuple(self._unread),
         )
 
     def _text(self, name: str, size: int = _PAGE) -> str | None:

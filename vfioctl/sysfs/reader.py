@@ -68,8 +68,9 @@ class Reading(NamedTuple):
 def read_host(root: HostRoot, *, files: Files | None = None, outline: bool = False) -> Host:
     """Read the host below a root; ``files`` replaces how (a snapshot is made by recording reads).
 
-    With ``outline`` groups have no type and no members but PCI functions, and only displays have BARs: enough
-    to list devices, too little to explain groups or to show one device.
+    With ``outline`` groups have no type and no members but PCI functions, only displays have BARs, and no
+    device is said to be a PCI Express function: enough to list devices, too little to explain groups or to
+    show one device.
 
     Raises:
         UsageError: there is no PCI bus below this root.
