@@ -27,6 +27,7 @@ RESOURCES: Final[dict[str, tuple[str, Card]]] = {
 """Resource, the one device of it, and the card that this is a function of."""
 _RESOURCE: Final = (
     '[[resource]]\nname = "{name}"\nselect = ["{address}"]\nbind = "{bind}"\npriority = {priority}\n'
+    'shared_group = "exclusive"\n'
 )
 
 
