@@ -141,7 +141,7 @@ def test_a_group_that_was_renumbered_is_offered_anew_after_one_look() -> None:
 
     assert clock.look(ELSEWHERE) == [(NIC, "group-changed")]
     assert clock.look(ELSEWHERE) == GOOD
-    assert clock.history.known[0].item.group == 3
+    assert next(iter(clock.history.shelves.values())).known[0].item.group == 3
 
 
 def test_a_cordon_counts_at_once_and_ends_at_once() -> None:

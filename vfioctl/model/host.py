@@ -55,6 +55,9 @@ class Host(_Facts):
     Equal hosts hash alike, so ``old != new`` tells that something changed.
     """
 
+    def __getstate__(self) -> None:
+        """Leave the indexes behind when it is pickled: whoever gets it derives its own."""
+
     @cached_property
     def by_address(self) -> dict[PciAddress, PciDevice]:
         """Every device by its address."""

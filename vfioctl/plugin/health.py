@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.condition import REASONS, URGENT, unfit, why_left_out
 from vfioctl.plugin.lots import lot_named, resource_named
@@ -11,7 +13,7 @@ from vfioctl.plugin.values import Item, Offer
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from vfioctl.model.host import Host
     from vfioctl.plugin.claims import Claim
@@ -35,20 +37,33 @@ class Known(NamedTuple):
     """For how many looks it has not been offered any more."""
 
 
-class History(NamedTuple):
-    """What was published; the empty one knows nothing."""
+class Shelf(NamedTuple):
+    """One resource, as it was published last."""
 
-    known: tuple[Known, ...] = ()
+    known: tuple[Known, ...]
+    published: Offer | None = None
+    offered: Offer | None = None
+    """What would be published the very same way again."""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a reason of anything does not count yet."""
+        return self.offered is None and any(one.doubt for one in self.known)
+
+
+class History(NamedTuple):
+    """What was published of each resource; the empty one knows nothing."""
+
+    shelves: Mapping[str, Shelf] = MappingProxyType({})
 
 
 def published_before(claims: Iterable[Claim]) -> History:
     """Return what an earlier plugin published and this one must go on with: what is claimed."""
-    return History(
-        tuple(
-            Known(Item(one.id, one.resource, one.members, (), _first(one.groups), None, one.groups))
-            for one in claims
-        )
-    )
+    known: dict[str, list[Known]] = {}
+    for one in claims:
+        item = Item(one.id, one.resource, one.members, (), _first(one.groups), None, one.groups)
+        known.setdefault(one.resource, []).append(Known(item))
+    return History({resource: Shelf(tuple(items)) for resource, items in known.items()})
 
 
 def _first(groups: tuple[int, ...]) -> int | None:
@@ -85,19 +100,34 @@ def judge(
     is known.
     """
     found = sort_out(host, config, cordoned, sight) if found is None else found
-    before = {(one.item.resource, one.item.id): one for one in history.known}
-    after = [
-        _next(before.pop((item.resource, item.id), None), item)
-        for offer in found.offers
-        for item in offer.items
-    ]
-    for known in before.values():
-        after += _lost(known, host, config, sight, allocated)
-    published: dict[str, list[Item]] = {offer.resource: [] for offer in found.offers}
-    for known in after:
-        published.setdefault(known.item.resource, []).append(known.item)
-    offers = tuple(Offer(name, tuple(items)) for name, items in published.items())
-    return Judged(History(tuple(after)), offers, found, any(known.doubt for known in after))
+
+    def lost(known: Iterable[Known]) -> Iterator[Known]:
+        return (kept for one in known for kept in _lost(one, host, config, sight, allocated))
+
+    shelves: dict[str, Shelf] = {}
+    for offer in found.offers:
+        before = history.shelves.get(offer.resource, Shelf(()))
+        # Of thousands of items most are as they were.
+        shelves[offer.resource] = before if before.offered is offer else _filled(before, offer, lost)
+    for resource, before in history.shelves.items():
+        if resource not in shelves and (known := tuple(lost(before.known))):
+            shelves[resource] = Shelf(known, _published(resource, known))
+    offers = tuple(one.published for one in shelves.values() if one.published is not None)
+    return Judged(History(shelves), offers, found, any(one.doubtful for one in shelves.values()))
+
+
+def _filled(before: Shelf, offer: Offer, lost: Callable[[Iterable[Known]], Iterable[Known]]) -> Shelf:
+    """Return how a resource is to be published, of which this is offered."""
+    left = {one.item.id: one for one in before.known}
+    known = tuple([_next(left.pop(item.id, None), item) for item in offer.items])
+    as_offered = all(one == (item, None, 0) for one, item in zip(known, offer.items, strict=True))
+    known += tuple(lost(left.values()))
+    settled = as_offered and len(known) == len(offer.items)
+    return Shelf(known, _published(offer.resource, known), offer if settled else None)
+
+
+def _published(resource: str, known: Iterable[Known]) -> Offer:
+    return Offer(resource, tuple([one.item for one in known]))
 
 
 def _next(before: Known | None, item: Item) -> Known:

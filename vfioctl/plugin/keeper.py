@@ -77,8 +77,15 @@ class Keeper:
             # What pods have of a new resource was not listened to before.
             self.ledger = self.ledger._replace(answered=False)
             self.changed.ring()
+        # Of thousands of items a look changes few, and what offers nothing new is the very same offer.
+        known, same = {id(offer) for offer in self._offers}, {id(offer) for offer in offers}
+        for offer in self._offers:
+            for item in offer.items if id(offer) not in same else ():
+                self._items.pop((item.resource, item.id), None)
+        for offer in offers:
+            for item in offer.items if id(offer) not in known else ():
+                self._items[item.resource, item.id] = item
         self._offers, self._resources = offers, resources
-        self._items = {(item.resource, item.id): item for offer in offers for item in offer.items}
 
     def refuse(self, items: Sequence[Item], modes: Modes) -> Denied | None:
         """Say what speaks against giving these items to one container now."""

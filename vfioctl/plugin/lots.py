@@ -51,7 +51,7 @@ class Lot(NamedTuple):
     @property
     def groups(self) -> tuple[int, ...]:
         """Every IOMMU group that it takes, its own first."""
-        if self.mdev is not None:
+        if self.mdev is not None or len(self.functions) < 2:  # noqa: PLR2004 - most items are one function
             return () if self.group is None else (self.group,)
         found = dict.fromkeys(function.iommu_group for function in self.functions)
         return tuple(group for group in found if group is not None)

@@ -10,21 +10,23 @@ from __future__ import annotations
 from vfioctl.model.device import PhysicalFunction
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.lots import lots, resources_of, selects
-from vfioctl.plugin.resources import begun, claimed, offered, put_together, spread_groups
+from vfioctl.plugin.resources import NOTHING, begun, claimed, offered, put_together, spread_groups
 from vfioctl.plugin.selection import Selection
 from vfioctl.plugin.settings import Kind
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import TypeVar
 
     from vfioctl.model.address import PciAddress
     from vfioctl.model.device import PciDevice
     from vfioctl.model.host import Host
+    from vfioctl.plugin.lots import Lot
     from vfioctl.plugin.resources import Piece, Sorted
-    from vfioctl.plugin.settings import Config
+    from vfioctl.plugin.settings import Config, Resource
     from vfioctl.plugin.sight import Sight
+    from vfioctl.plugin.values import Item
 
     Key = TypeVar("Key")
 
@@ -94,11 +96,12 @@ class Memory:
         """
         resources = resources_of(host, config)
         known = self._known
-        kept: dict[str, Piece] = {}
+        changes: _Changes | None = None
         if touched is None and self._nodes.same(sight):
             touched = frozenset()
         if known is not None and touched is not None and _same_world(known, host, config, cordoned, sight):
-            kept = _untouched(known, host, touched)
+            changes = _changes(known, host, touched)
+        kept = _untouched(known, host, changes) if known and changes else {}
         asking = self._nodes.asking(sight)
         selection = Selection(host)
         selected = [
@@ -109,13 +112,15 @@ class Memory:
         fits = [kept.get(one.name) or begun(host, one, found, claims, asking) for one, found in selected]
         spread = spread_groups(fits)
         pieces = [
-            piece if piece.resource.name in kept else offered(host, piece, spread, cordoned, asking)
+            piece
+            if piece.resource.name in kept
+            else offered(host, piece, spread, cordoned, asking, _same_items(known, changes, piece.resource))
             for piece in fits
         ]
         reaches = {
             piece.resource.name: known.reaches[piece.resource.name]
             if known is not None and piece.resource.name in kept
-            else _reach(piece)
+            else _reach(piece.lots)
             for piece in pieces
         }
         by_name = {piece.resource.name: piece for piece in pieces}
@@ -123,8 +128,8 @@ class Memory:
         return put_together(pieces, claims)
 
 
-def _reach(piece: Piece) -> _Reach:
-    functions = [function for lot in piece.lots for function in lot.functions]
+def _reach(found: Iterable[Lot]) -> _Reach:
+    functions = [function for lot in found for function in lot.functions]
     groups = (function.iommu_group for function in functions)
     return _Reach(
         frozenset(function.address.slot for function in functions),
@@ -146,25 +151,55 @@ def _bare(host: Host) -> Host:
     return host._replace(devices=(), groups=(), unread=())
 
 
-def _untouched(known: _Known, host: Host, touched: frozenset[PciAddress]) -> dict[str, Piece]:
-    """Return what is known of resources that no change concerns."""
+class _Changes(NamedTuple):
+    """What changed since the last look."""
+
+    slots: frozenset[tuple[int, int, int]]
+    groups: frozenset[int]
+    present: tuple[PciDevice, ...]
+    """The functions that are there now."""
+
+    def concern(self, reach: _Reach) -> bool:
+        """Tell whether they are about any slot or group of these."""
+        return not (reach.slots.isdisjoint(self.slots) and reach.groups.isdisjoint(self.groups))
+
+
+def _changes(known: _Known, host: Host, touched: frozenset[PciAddress]) -> _Changes | None:
+    """Return what changed; None where selectors may match others because of it."""
     then, now = known.host.by_address, host.by_address
     unread = {address for address, _ in known.host.unknown_fields ^ host.unknown_fields}
     changed = touched | unread | _differing(then, now)
     if any(_reaches_further(then.get(address), now.get(address)) for address in changed):
-        return {}
-    present = [now[address] for address in changed if address in now]
+        return None
     groups = _differing(known.host.by_group, host.by_group)
     both = (side.get(address) for side in (then, now) for address in changed)
     groups |= {one.iommu_group for one in both if one is not None and one.iommu_group is not None}
-    slots = {address.slot for address in changed}
+    return _Changes(
+        frozenset(address.slot for address in changed),
+        frozenset(groups),
+        tuple(now[address] for address in changed if address in now),
+    )
+
+
+def _untouched(known: _Known, host: Host, changes: _Changes) -> dict[str, Piece]:
+    """Return what is known of resources that no change concerns."""
     return {
         name: piece
         for name, piece in known.pieces.items()
         if piece.resource.kind is Kind.PCI
-        and known.reaches[name].slots.isdisjoint(slots)
-        and known.reaches[name].groups.isdisjoint(groups)
-        and not any(selects(piece.resource.select, device, host) for device in present)
+        and not changes.concern(known.reaches[name])
+        and not any(selects(piece.resource.select, device, host) for device in changes.present)
+    }
+
+
+def _same_items(known: _Known | None, changes: _Changes | None, resource: Resource) -> Mapping[str, Item]:
+    """Return the items of a resource that no change concerns, where changes concern others of it."""
+    if known is None or changes is None or resource.kind is not Kind.PCI:
+        return NOTHING
+    piece = known.pieces[resource.name]
+    items = {item.id: item for item in piece.offer.items}
+    return {
+        lot.id: items[lot.id] for lot in piece.fit if lot.id in items and not changes.concern(_reach((lot,)))
     }
 
 

@@ -13,6 +13,7 @@ import pickle
 import sys
 
 from vfioctl.errors import VfioctlError
+from vfioctl.plugin.collecting import leave_alone
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,8 +34,11 @@ def main(number: int) -> None:
         seen: object = None
         while True:
             places = pickle.loads(_receive(channel))  # noqa: S301 - as above
+            first = seen is None
             message, seen = _look(scan, places, seen)
             _send(channel, message)
+            if first and seen is not None:
+                leave_alone()
 
 
 def _look(scan: Callable[..., object], places: object, before: object) -> tuple[bytes, object]:

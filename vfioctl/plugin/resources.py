@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from vfioctl.errors import UsageError
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.condition import unfit, why_left_out
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
     from vfioctl.plugin.settings import Config, Resource
 
     Thing: TypeAlias = "PciAddress | str"
-    Claims: TypeAlias = "dict[Thing, list[Resource]]"
+    Claims: TypeAlias = "dict[Thing, tuple[Resource, ...]]"
 
+NOTHING: Mapping[str, Item] = MappingProxyType({})
 EVERYTHING = Sight()
 """This host's own device nodes, and no word about USB devices."""
 
@@ -80,6 +83,8 @@ class Piece(NamedTuple):
     fit: tuple[Lot, ...]
     """What of it can be offered."""
     left_out: tuple[LeftOut, ...]
+    groups: tuple[tuple[int, str], ...]
+    """Every IOMMU group that one of these takes, with its id."""
     offer: Offer
     kept_back: tuple[LeftOut, ...] = ()
     """What of that is not offered because of other items."""
@@ -95,18 +100,27 @@ def begun(host: Host, resource: Resource, found: tuple[Lot, ...], claims: Claims
             fit.append(lot)
         else:
             left_out.append(LeftOut(lot.id, resource.name, why))
-    return Piece(resource, found, tuple(fit), tuple(left_out), Offer(resource.name, ()))
+    groups = tuple((group, lot.id) for lot in fit for group in lot.groups)
+    return Piece(resource, found, tuple(fit), tuple(left_out), groups, Offer(resource.name, ()))
 
 
 def offered(
-    host: Host, piece: Piece, spread: Mapping[int, Sequence[str]], cordoned: frozenset[str], sight: Sight
+    host: Host,
+    piece: Piece,
+    spread: Mapping[int, Sequence[str]],
+    cordoned: frozenset[str],
+    sight: Sight,
+    known: Mapping[str, Item] = NOTHING,
 ) -> Piece:
-    """Decide what it does offer, given which groups are spread over several items."""
+    """Decide what it does offer, given which groups are spread over several items.
+
+    ``known`` are items, by their ids, that must be as they were.
+    """
     resource = piece.resource
     shared = _kept_back(resource, piece.fit, spread)
     back = [LeftOut(one, resource.name, why) for one, why in shared.items()]
     lots_offered = (lot for lot in piece.fit if lot.id not in shared)
-    items = (_item(host, lot, unfit(host, lot, sight, cordoned)) for lot in lots_offered)
+    items = (known.get(lot.id) or _item(host, lot, unfit(host, lot, sight, cordoned)) for lot in lots_offered)
     if resource.kind is Kind.USB and sight.usb is None:
         back.append(LeftOut("usb", resource.name, "this host does not say which USB devices it has"))
     return piece._replace(offer=Offer(resource.name, tuple(items)), kept_back=tuple(back))
@@ -155,13 +169,15 @@ def refuse_ties(sorted_out: Sorted) -> None:
 def claimed(found: Iterable[Lot]) -> Claims:
     """Return who selects each thing, those of the highest priority only."""
     claims: Claims = {}
+    alone: tuple[Resource, ...] = ()
     for lot in found:
+        if not alone or alone[0] is not lot.resource:
+            alone = (lot.resource,)
         for thing in lot.things:
-            others = claims.setdefault(thing, [])
-            if not others or lot.resource.priority == others[0].priority:
-                others.append(lot.resource)
-            elif lot.resource.priority > others[0].priority:
-                others[:] = [lot.resource]
+            others = claims.setdefault(thing, alone)
+            if others is alone or lot.resource.priority < others[0].priority:
+                continue
+            claims[thing] = others + alone if lot.resource.priority == others[0].priority else alone
     return claims
 
 
@@ -185,12 +201,15 @@ def _lost(lot: Lot, claims: Claims) -> str | None:
 
 def spread_groups(pieces: Iterable[Piece]) -> dict[int, list[str]]:
     """Return the groups of which more than one item would be offered, in whichever resource."""
-    items: dict[int, list[str]] = {}
+    first: dict[int, str] = {}
+    spread: dict[int, list[str]] = {}
     for piece in pieces:
-        for lot in piece.fit:
-            for group in lot.groups:
-                items.setdefault(group, []).append(lot.id)
-    return {group: ids for group, ids in items.items() if len(ids) > 1}
+        for group, item in piece.groups:
+            if group in first:
+                spread.setdefault(group, [first[group]]).append(item)
+            else:
+                first[group] = item
+    return spread
 
 
 def _kept_back(

@@ -8,6 +8,7 @@ import signal
 
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.binding import AtStart, Binding
+from vfioctl.plugin.collecting import leave_alone
 from vfioctl.plugin.cordons import FILE as CORDONS
 from vfioctl.plugin.cordons import load_cordons
 from vfioctl.plugin.decisions import Decisions
@@ -142,10 +143,16 @@ async def _serve(
         word_to_the_service_manager=manner.notifier.keep_telling(supervisor),
         minding_of_who_owns_what=minder.run(),
         binding_at_the_start=bind_at_start(supervisor, AtStart(manner.hands, supervisor.poke)),
+        what_stays=_leave_alone(supervisor),
     ):
         await supervisor.run(drain=manner.drain)
     nodes.close()
     return interrupted.is_set()
+
+
+async def _leave_alone(supervisor: Supervisor) -> None:
+    await supervisor.until_seen()
+    leave_alone()
 
 
 def rules_of(supervisor: Supervisor) -> Decisions:

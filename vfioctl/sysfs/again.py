@@ -13,7 +13,7 @@ from vfioctl.model.ids import is_vfio_driver
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.assemble import make_device
 from vfioctl.sysfs.attribute import Attributes
-from vfioctl.sysfs.classes import read_vfio_nodes
+from vfioctl.sysfs.classes import read_vfio_nodes_again
 from vfioctl.sysfs.fetch import Fetched, fetch
 from vfioctl.sysfs.groups import group_names
 from vfioctl.sysfs.reader import Gathered, device_names, put_together
@@ -57,7 +57,9 @@ def read_again(files: Files, before: Reading, addresses: Collection[PciAddress])
     if any(_reaches_further(before, address, now.get(address)) for address in addresses):
         return None
     fetched = merged(before.gathered.fetched, again, touched, theirs)
-    vfio = read_vfio_nodes(attributes, before.gathered.vfio, addresses)
+    paths_now = {address: now[address].path if address in now else None for address in addresses}
+    numbers = [int(name) for name in theirs if name.isdecimal()]
+    vfio = read_vfio_nodes_again(attributes, before.gathered.vfio, paths_now, numbers)
     if any(_may_wait(one, fetched, vfio) for one in now.values()):
         return None
     gathered = Gathered(tuple(names), groups, fetched, vfio)
@@ -172,4 +174,5 @@ def remade(found: Mapping[PciAddress, Found], around: Surroundings, before: Read
 def _differing(now: Mapping[Key, object], then: Mapping[Key, object]) -> set[Key]:
     if now == then:
         return set()
-    return {key for key in now.keys() | then.keys() if now.get(key) != then.get(key)}
+    changed = {key for key, value in now.items() if then.get(key) != value}
+    return changed | (then.keys() - now.keys())

@@ -14,9 +14,11 @@ from vfioctl.sysfs import root
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from vfioctl.sysfs.attribute import Attributes
+
+_NOIOMMU = "noiommu-"
 
 
 class Member(NamedTuple):
@@ -75,38 +77,48 @@ def read_framebuffers(attributes: Attributes) -> dict[str, PciAddress]:
     return {member.name: member.function for member in members if member.function}
 
 
-def read_vfio_nodes(
-    attributes: Attributes, known: VfioNodes | None = None, again: Collection[PciAddress] = ()
-) -> VfioNodes:
-    """Return the nodes of VFIO groups and devices.
-
-    Of functions that are ``known`` it is only asked whether they are still there, except of those to be read
-    ``again``: a thousand of them have two thousand files.
-    """
-    groups: dict[int, str] = {}
+def read_vfio_nodes(attributes: Attributes) -> VfioNodes:
+    """Return the nodes of VFIO groups and devices."""
+    nodes = VfioNodes({}, {}, {})
     for name in attributes.names(root.VFIO_GROUPS):
-        number = name.removeprefix("noiommu-")
+        number = name.removeprefix(_NOIOMMU)
         if number.isdecimal():
-            groups[int(number)] = f"{root.VFIO_GROUP_NODES}/{name}"
-    before = {name: function for function, name in known.functions.items()} if known is not None else {}
-    nodes = VfioNodes(groups, {}, {})
+            nodes.groups[int(number)] = f"{root.VFIO_GROUP_NODES}/{name}"
     for name in attributes.names(root.VFIO_DEVICES):
-        function = before.get(name)
-        if known is None or function is None or function in again:
-            _read_vfio_device(attributes, name, nodes)
-            continue
-        nodes.functions[function] = name
-        if function in known.cdevs:
-            nodes.cdevs[function] = known.cdevs[function]
+        path = attributes.target(f"{root.VFIO_DEVICES}/{name}")
+        address = function_above(path) if path is not None else None
+        # ".../0000:01:00.0/vfio-dev/vfio0"; that of a mediated device sits one step deeper, below its UUID.
+        if path is not None and address is not None and _name_above(path, "/vfio-dev/") == address:
+            _add_vfio_device(attributes, address, path, nodes)
     return nodes
 
 
-def _read_vfio_device(attributes: Attributes, name: str, nodes: VfioNodes) -> None:
-    path = attributes.target(f"{root.VFIO_DEVICES}/{name}")
-    address = function_above(path) if path is not None else None
-    # ".../0000:01:00.0/vfio-dev/vfio0"; that of a mediated device sits one step deeper, below its UUID.
-    if path is None or address is None or _name_above(path, "/vfio-dev/") != address:
-        return
+def read_vfio_nodes_again(
+    attributes: Attributes,
+    known: VfioNodes,
+    functions: Mapping[PciAddress, str | None],
+    groups: Iterable[int],
+) -> VfioNodes:
+    """Return the nodes where only these functions and groups changed: a thousand have two thousand of them.
+
+    Of each function it is told where in the device tree it is; None: it is gone.
+    """
+    nodes = VfioNodes(dict(known.groups), dict(known.cdevs), dict(known.functions))
+    for number in groups:
+        nodes.groups.pop(number, None)
+        for name in (str(number), f"{_NOIOMMU}{number}"):
+            if attributes.target(f"{root.VFIO_GROUPS}/{name}") is not None:
+                nodes.groups[number] = f"{root.VFIO_GROUP_NODES}/{name}"
+    for address, place in functions.items():
+        nodes.cdevs.pop(address, None)
+        nodes.functions.pop(address, None)
+        for name in attributes.names(f"{place}/vfio-dev") if place is not None else ():
+            _add_vfio_device(attributes, address, f"{place}/vfio-dev/{name}", nodes)
+    return nodes
+
+
+def _add_vfio_device(attributes: Attributes, address: PciAddress, path: str, nodes: VfioNodes) -> None:
+    name = path.rpartition("/")[2]
     nodes.functions[address] = name
     # The `dev` attribute is there only where the kernel has CONFIG_VFIO_DEVICE_CDEV (K27).
     if attributes.names(path, "dev".__eq__):
