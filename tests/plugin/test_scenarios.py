@@ -119,6 +119,7 @@ def test_a_device_is_pulled_out_while_it_is_allocated(place: Path) -> None:
 
     async def run() -> None:
         async with machine(place) as host:
+            await host.counts(2, 2)
             done = await host.kubelet.run(pod("p", {R: 2}))
             assert done.phase == "Running", done.message
             host.happens(pull)

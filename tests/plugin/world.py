@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.plugin.factory import config, given, machine, seeing
+from vfioctl.plugin.arbiter import arbitrate
 from vfioctl.plugin.claims import HOLD_OFF, SETTLE, Owner, next_question
 from vfioctl.plugin.decisions import Decisions, View
 from vfioctl.plugin.farewells import follow_up
@@ -134,8 +135,14 @@ class World:
         return self.views[key]
 
     def publish(self) -> None:
-        """Publish what follows now."""
-        self.published = {offer.resource: offer for offer in self.plugin.arbitrate(self.judged)}
+        """Publish what follows now, which is what would follow if nothing had been decided before."""
+        offers = self.plugin.arbitrate(self.judged)
+        afresh = arbitrate(self.plugin.keeper.ledger, self.judged, self._modes(), self.now)
+        assert (offers, self.plugin.again) == afresh, f"{offers} {self.plugin.again} not {afresh} {self.now}"
+        self.published = {offer.resource: offer for offer in offers}
+
+    def _modes(self) -> dict[str, SharedGroup]:
+        return {one.name: one.shared_group for one in self.configs[self.chosen].resources}
 
     def poll(self) -> None:
         """Ask the kubelet and look for open nodes, as `vfioctl.plugin.minding` does."""

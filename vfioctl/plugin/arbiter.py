@@ -7,6 +7,8 @@ never made unhealthy here: the pod could not be admitted again. Pure: the time i
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.claims import GRACE, HOLD_OFF, LEAK, SETTLE, lapsed
 from vfioctl.plugin.settings import SharedGroup
@@ -201,6 +203,11 @@ class Watch:
         self._ledger = ledger
         self._index = _Index(ledger)
 
+    @cached_property
+    def busy(self) -> frozenset[object]:
+        """The ids and groups that anybody has anything to do with, among other things."""
+        return self._index.busy()
+
     def in_the_way(self, item: Item, modes: Modes, now: float) -> str | None:
         """Say who is in the way of an item, or return None."""
         if self._ledger.quiet(now):
@@ -218,9 +225,12 @@ def _deadlines(ledger: Ledger) -> Iterable[float]:
     if not ledger.answered:
         yield ledger.started + HOLD_OFF
     for claim in ledger.claims.in_no_order():
-        yield claim.since + SETTLE
+        yield from deadlines_of(claim)
         if ledger.specs.pods:
             yield claim.since + ADMISSION
-        if claim.absent is not None:
-            yield claim.absent + GRACE
-            yield claim.absent + LEAK
+
+
+def deadlines_of(claim: Claim) -> Iterable[float]:
+    """Return when time alone changes something about a claim, where the kubelet does not tell of its pod."""
+    settled = claim.since + SETTLE
+    return (settled,) if claim.absent is None else (settled, claim.absent + GRACE, claim.absent + LEAK)

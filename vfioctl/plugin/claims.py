@@ -135,10 +135,11 @@ def observe(
     returning = ledger.renewed is not None and now < ledger.renewed + HOLD_OFF
     changes: dict[Key, Claim] = {}
     for claim in ledger.claims.in_no_order():
-        placed = _placed(claim, items.get(claim.key))
-        after = _observed(placed, listed.get(claim.key), asked, now, returning)
+        key = claim.key
+        placed = claim if claim.groups or claim.members else _placed(claim, items.get(key))
+        after = _observed(placed, listed.get(key), asked, now, returning)
         if after is not claim:
-            changes[claim.key] = after
+            changes[key] = after
     for key, owner in listed.items():
         if ledger.claim(key) is None:
             item = items.get(key)
@@ -149,9 +150,7 @@ def observe(
 
 def _placed(claim: Claim, item: Item | None) -> Claim:
     """Add where an item is, where that was not known when the kubelet first listed it."""
-    if claim.groups or claim.members or item is None:
-        return claim
-    return claim._replace(groups=item.groups, members=item.members)
+    return claim if item is None else claim._replace(groups=item.groups, members=item.members)
 
 
 def _observed(claim: Claim, owner: Owner | None, asked: float, now: float, returning: bool) -> Claim:  # noqa: FBT001 - a fact, not an option
@@ -179,9 +178,10 @@ def returned(ledger: Ledger, now: float) -> Ledger:
 
 def due(ledger: Ledger, now: float) -> tuple[Claim, ...]:
     """Return the claims that have ended: nobody lists them, and nobody has their groups open."""
-    return tuple(
+    absent = (claim for claim in ledger.claims.in_no_order() if claim.absent is not None)
+    ended = (
         claim
-        for claim in ledger.claims
+        for claim in absent
         if lapsed(claim, now)
         and not claim.cleaning
         and ledger.scanned is not None
@@ -189,6 +189,7 @@ def due(ledger: Ledger, now: float) -> tuple[Claim, ...]:
         and ledger.scanned >= claim.absent
         and not ledger.openers_of(claim.groups)
     )
+    return tuple(sorted(ended, key=_by_key))
 
 
 def next_question(ledger: Ledger, last: float) -> float | None:
@@ -208,6 +209,10 @@ def _moments(claims: Iterable[Claim]) -> Iterator[float]:
             yield claim.absent + GRACE
         elif claim.owner is None:
             yield claim.since + SETTLE
+
+
+def _by_key(claim: Claim) -> Key:
+    return claim.key
 
 
 def lapsed(claim: Claim, now: float) -> bool:

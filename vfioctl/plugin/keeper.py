@@ -6,11 +6,12 @@ import logging
 from time import monotonic
 
 from vfioctl.plugin import claims
-from vfioctl.plugin.arbiter import arbitrate, refuse
+from vfioctl.plugin.arbiter import refuse
 from vfioctl.plugin.bell import Bell
 from vfioctl.plugin.claims import Ledger, Openers
 from vfioctl.plugin.conflicts import Conflict, conflicts, leaks
 from vfioctl.plugin.counts import Counts
+from vfioctl.plugin.precedents import Precedents
 from vfioctl.plugin.reservations import Reservations, load
 from vfioctl.plugin.succession import reserve
 from vfioctl.typed import TYPE_CHECKING
@@ -44,6 +45,7 @@ class Keeper:
         self.counts = Counts()
         self._file = Reservations(path, boot) if path is not None else None
         self._unsaved: str | None = None
+        self._precedents = Precedents()
         self._items: dict[Key, Item] = {}
         self._offers: Sequence[Offer] = ()
         self._resources: frozenset[str] = frozenset()
@@ -69,7 +71,7 @@ class Keeper:
         """Say what to publish, given how the hardware is; these items are known from now on."""
         if offers != self._offers:
             self._know(offers)
-        return arbitrate(self.ledger, offers, modes, self.clock())
+        return self._precedents.arbitrate(self.ledger, offers, modes, self.clock())
 
     def _know(self, offers: Sequence[Offer]) -> None:
         resources = frozenset(offer.resource for offer in offers)
