@@ -56,6 +56,20 @@ def test_a_descriptor_more_is_growth() -> None:
     assert [one.what for one in growth(samples) if one.exceeded] == ["descriptors"]
 
 
+def test_an_interpreter_that_comes_and_goes_is_no_growth() -> None:
+    """One that stays is."""
+    passing = [
+        *lives(50.0, 50.0),
+        *(CALM._replace(family_mib=one) for one in (81.0, 120.0, 80.0, 120.0, 81.0, 110.0)),
+    ]
+    assert not any(one.exceeded for one in growth(passing))
+    staying = [
+        *lives(50.0, 50.0),
+        *(CALM._replace(family_mib=one) for one in (81.0, 120.0, 80.0, 120.0, 110.0, 110.0)),
+    ]
+    assert [one.what for one in growth(staying) if one.exceeded] == ["family_mib"]
+
+
 def test_too_few_moments_are_no_comparison() -> None:
     """A run that says nothing must not pass."""
     with pytest.raises(ValueError, match="too few"):

@@ -17,7 +17,11 @@ SETTLED: Final = 2
 
 
 class Growth(NamedTuple):
-    """The first and the last third of the calm moments of one life of the plugin, as medians."""
+    """The first and the last third of the calm moments of one life of the plugin.
+
+    As medians, but the family as its least: interpreters that change drivers come and go, and what is asked is
+    whether those grow or gather that stay.
+    """
 
     what: str
     first: float
@@ -39,7 +43,7 @@ def growth(samples: Sequence[Sample]) -> list[Growth]:
         message = f"{len(calm)} calm moments in the last life are too few to compare"
         raise ValueError(message)
     return [
-        Growth(name, _median(calm[:third], name), _median(calm[-third:], name), allowed)
+        Growth(name, _typical(calm[:third], name), _typical(calm[-third:], name), allowed)
         for name, allowed in (
             ("rss_mib", ALLOWED), ("family_mib", ALLOWED),
             ("descriptors", 0.0), ("threads", 0.0), ("tasks", 0.0), ("sockets", 0.0),
@@ -47,5 +51,6 @@ def growth(samples: Sequence[Sample]) -> list[Growth]:
     ]  # fmt: skip
 
 
-def _median(samples: Sequence[Sample], name: str) -> float:
-    return median(getattr(sample, name) or 0 for sample in samples)
+def _typical(samples: Sequence[Sample], name: str) -> float:
+    found = [getattr(sample, name) or 0 for sample in samples]
+    return min(found) if name == "family_mib" else median(found)
