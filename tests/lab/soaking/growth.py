@@ -19,8 +19,8 @@ SETTLED: Final = 2
 class Growth(NamedTuple):
     """The first and the last third of the calm moments of one life of the plugin.
 
-    As medians, but the family as its least: interpreters that change drivers come and go, and what is asked is
-    whether those grow or gather that stay.
+    As medians, but the family as its least: interpreters that change drivers come and go, and what is asked
+    is whether those grow or gather that stay.
     """
 
     what: str
