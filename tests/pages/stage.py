@@ -77,6 +77,8 @@ class Stage:
         _write_files(self._files, self._hosts["given"], program)
         self._plugin = _Plugin(folder / "s")
         self._runs = 0
+        self._ran: dict[str, Ran] = {}
+        """How lines ended: one that stands on several pages does the same on each, in a folder of its own."""
 
     def __enter__(self) -> Self:
         """Have the plugin answer."""
@@ -91,8 +93,10 @@ class Stage:
 
     def run(self, line: str) -> Ran:
         """Run a line where the card is free, and where that ends badly, where it is given."""
-        free = self._run(line, "free")
-        return free if free.code in GOOD else self._run(line, "given")
+        if line not in self._ran:
+            free = self._run(line, "free")
+            self._ran[line] = free if free.code in GOOD else self._run(line, "given")
+        return self._ran[line]
 
     def _run(self, line: str, host: str) -> Ran:
         self._runs += 1

@@ -7,10 +7,7 @@ change a host is run with the option that shows it instead, and that is noted.
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -110,24 +107,39 @@ def run_vfioctl(words: list[str]) -> int:
     if any(tuple(words[: len(start)]) == start for start in OF_THIS_HOST):
         del os.environ["VFIOCTL_ROOT"]
         how += ", on this machine"
-    command = [sys.executable, "-c", _MAIN, *words, *([extra] if extra else [])]
+    words = [*words, *([extra] if extra else [])]
     with Path(os.environ[LOG]).open("a", encoding="utf-8") as log:
         log.write(f"{how}, ended with Ctrl-C\n" if endless else f"{how}\n")
-    with subprocess.Popen(command) as running:
-        if endless:
-            with suppress(subprocess.TimeoutExpired):
-                running.wait(LONG_ENOUGH)
-            running.send_signal(signal.SIGINT)
-    return 0 if endless and running.returncode == INTERRUPTED else running.returncode
+    return _interrupted(words) if endless else _main(words)
 
 
-_MAIN: Final = """
-import grp, pwd, sys
-found = pwd.getpwnam, grp.getgrnam
-pwd.getpwnam = lambda name: found[0]("root" if name == "qemu" else name)
-grp.getgrnam = lambda name: found[1]("root" if name in ("qemu", "kvm") else name)
-sys.argv[0] = "vfioctl"
-from vfioctl.cli.main import main
-sys.exit(main())
-"""
-"""The program, on a machine that has the users whom the pages name."""
+def _interrupted(words: list[str]) -> int:
+    """Run what stays in a process of its own, and end it; what ends otherwise fails."""
+    import signal
+    import subprocess
+    from contextlib import suppress
+
+    code = "import sys; from tests.pages.standins import _main; sys.exit(_main(sys.argv[1:]))"
+    with subprocess.Popen([sys.executable, "-c", code, *words], env=_with_this_checkout()) as running:
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(LONG_ENOUGH)
+        running.send_signal(signal.SIGINT)
+    return 0 if running.returncode == INTERRUPTED else running.returncode
+
+
+def _with_this_checkout() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def _main(words: list[str]) -> int:
+    """Be the program, on a machine that has the users whom the pages name."""
+    import grp
+    import pwd
+
+    user, group = pwd.getpwnam, grp.getgrnam
+    pwd.getpwnam = lambda name: user("root" if name == "qemu" else name)
+    grp.getgrnam = lambda name: group("root" if name in {"qemu", "kvm"} else name)
+    sys.argv = ["vfioctl", *words]
+    from vfioctl.cli.main import main
+
+    return main()
