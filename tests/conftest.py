@@ -18,7 +18,7 @@ from tests.in_process import Program
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ("tests.support.fixtures",)
+pytest_plugins = ("tests.support.fixtures", "tests.tracing")
 
 _HYPOTHESIS = Path(__file__).parent.parent / "build" / "hypothesis"
 set_hypothesis_home_dir(_HYPOTHESIS)
@@ -90,7 +90,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Properties go over the same lines many times, and tracing doubles what that takes: others cover them.
     """
     for item in items:
-        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        if _is_property(item):
             item.add_marker("no_cover")
     items.sort(key=_turn)
     if config.getoption("--regen"):
@@ -102,11 +102,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _turn(item: pytest.Item) -> int:
     """Tell when a test's turn is: what waits first, so that other processes compute meanwhile.
 
-    What is not traced comes last: a module that it were the first to import would count as not imported.
+    What is not traced comes last, unless it is slow: a module that it were the first to import would count as
+    not imported, and what is slow either imports nothing late or is run in other processes.
     """
-    if item.get_closest_marker("no_cover"):
-        return 2
-    return 0 if item.get_closest_marker("slow") else 1
+    if item.get_closest_marker("slow") and not _is_property(item):
+        return 0
+    return 2 if item.get_closest_marker("no_cover") else 1
+
+
+def _is_property(item: pytest.Item) -> bool:
+    return bool(getattr(getattr(item, "obj", None), "is_hypothesis_test", False))
 
 
 @pytest.fixture(autouse=True)
