@@ -61,6 +61,7 @@ def wordings(host: Host) -> Iterator[tuple[str, ...]]:
         yield tuple(drawn.sample(addresses, min(count, len(addresses))))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", HOST_NAMES)
 def test_what_is_near_is_enough_to_plan(
     name: str, host_root: Callable[[str], HostRoot], sample_host: Callable[[str], Host]

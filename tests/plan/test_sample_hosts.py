@@ -60,6 +60,7 @@ def test_every_device_is_bound_with_a_viable_group_or_refused_with_a_reason(
             assert not blocked or not plan.moves, (device.address, blocked)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", ALL)
 def test_everything_bound_comes_back(name: str, sample_host: Hosts, host_root: Roots) -> None:
     """Bind each device and unbind it again: drivers and overrides as before, with or without its group."""
