@@ -1,15 +1,22 @@
 """What stands in for the programs of others, and for what would change this machine, while pages are tried.
 
 Lines are run by a shell as they stand. `vfioctl` is the program itself on the host of the pages; what would
-change a host is run with the option that shows it instead, and that is noted.
+change a host is run with the option that shows it instead, and that is noted. Each start of the stand-in for
+`vfioctl` imports this module, which therefore imports as little as the program does.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import Final
+
+from vfioctl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Final
+
+_PROJECT: Final = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 
 CHANGES: Final = {
     ("bind",): "--dry-run",
@@ -46,7 +53,7 @@ INTERRUPTED: Final = 130
 
 _VFIOCTL: Final = f"""#!{sys.executable}
 import sys
-sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+sys.path.insert(0, {_PROJECT!r})
 from tests.pages.standins import run_vfioctl
 sys.exit(run_vfioctl(sys.argv[1:]))
 """
@@ -108,7 +115,7 @@ def run_vfioctl(words: list[str]) -> int:
         del os.environ["VFIOCTL_ROOT"]
         how += ", on this machine"
     words = [*words, *([extra] if extra else [])]
-    with Path(os.environ[LOG]).open("a", encoding="utf-8") as log:
+    with open(os.environ[LOG], "a", encoding="utf-8") as log:
         log.write(f"{how}, ended with Ctrl-C\n" if endless else f"{how}\n")
     return _interrupted(words) if endless else _main(words)
 
@@ -120,15 +127,12 @@ def _interrupted(words: list[str]) -> int:
     from contextlib import suppress
 
     code = "import sys; from tests.pages.standins import _main; sys.exit(_main(sys.argv[1:]))"
-    with subprocess.Popen([sys.executable, "-c", code, *words], env=_with_this_checkout()) as running:
+    variables = {**os.environ, "PYTHONPATH": _PROJECT}
+    with subprocess.Popen([sys.executable, "-c", code, *words], env=variables) as running:
         with suppress(subprocess.TimeoutExpired):
             running.wait(LONG_ENOUGH)
         running.send_signal(signal.SIGINT)
     return 0 if running.returncode == INTERRUPTED else running.returncode
-
-
-def _with_this_checkout() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def _main(words: list[str]) -> int:
