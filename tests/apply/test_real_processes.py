@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,6 @@ from vfioctl.apply.journal import read_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 LATEST, AT_ONCE = 30.0, 2.5
 NIC, GPU = "0000:03:00.0", "0000:01:00.0"
@@ -100,6 +100,17 @@ def eventually(there: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+def at_rest(pid: int) -> bool:
+    """Tell whether all processes of a program sleep and go on sleeping: its writers are at the pipe."""
+    for _ in range(3):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        stats = [Path(f"/proc/{child}/stat").read_text() for child in children]
+        if not stats or any(stat.rpartition(") ")[2][0] != "S" for stat in stats):
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def test_a_stuck_unbind_costs_the_timeout_and_no_more(base: Path, state: str) -> None:
     """The program ends with exit 8 while its writers still hang; so does recover, until the holder leaves."""
     began = time.monotonic()
@@ -147,6 +158,7 @@ def test_a_signal_in_the_middle_of_a_write(base: Path, state: str, number: signa
     command = [sys.executable, "-c", PROGRAM, str(base), state, "unbind", str(LATEST)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
         eventually(lambda: os.path.exists(f"{state}/writers") and len(await_end(state, 0) or ()) == 2)
+        eventually(lambda: at_rest(program.pid))
         program.send_signal(number)
         if number is signal.SIGKILL:
             program.wait(LATEST)
