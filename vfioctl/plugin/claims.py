@@ -14,7 +14,7 @@ from vfioctl.plugin.specs import UNTOLD, Specs
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from typing import TypeAlias
 
     from vfioctl.model.address import PciAddress
@@ -134,10 +134,12 @@ def observe(
     """
     returning = ledger.renewed is not None and now < ledger.renewed + HOLD_OFF
     changes: dict[Key, Claim] = {}
-    for claim in ledger.claims.in_no_order():
-        key = claim.key
+    for key, claim in ledger.claims.items():
         placed = claim if claim.groups or claim.members else _placed(claim, items.get(key))
-        after = _observed(placed, listed.get(key), asked, now, returning)
+        owner = listed.get(key)
+        if placed is claim and owner is None and claim.absent is not None:
+            continue  # Of thousands that nobody has any more most are known as such.
+        after = _observed(placed, owner, asked, now, returning)
         if after is not claim:
             changes[key] = after
     for key, owner in listed.items():
@@ -200,15 +202,13 @@ def next_question(ledger: Ledger, last: float) -> float | None:
     """
     if ledger.answered and not ledger.claims and not ledger.openers:
         return None
-    return min((last + POLL, *(when for when in _moments(ledger.claims.in_no_order()) if when > last)))
+    open_ones = (one for one in ledger.claims.in_no_order() if one.absent is not None or one.owner is None)
+    moments = map(_moment, open_ones)
+    return min([last + POLL, *(when for when in moments if when > last)])
 
 
-def _moments(claims: Iterable[Claim]) -> Iterator[float]:
-    for claim in claims:
-        if claim.absent is not None:
-            yield claim.absent + GRACE
-        elif claim.owner is None:
-            yield claim.since + SETTLE
+def _moment(claim: Claim) -> float:
+    return claim.since + SETTLE if claim.absent is None else claim.absent + GRACE
 
 
 def _by_key(claim: Claim) -> Key:

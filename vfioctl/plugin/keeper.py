@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vfioctl.plugin.arbiter import Arbitration, Modes
+    from vfioctl.plugin.claimed import Claims
     from vfioctl.plugin.claims import Claim, Key, Owner
     from vfioctl.plugin.specs import PodSpec
     from vfioctl.plugin.values import Denied, Item, Offer
@@ -50,6 +51,7 @@ class Keeper:
         self._offers: Sequence[Offer] = ()
         self._resources: frozenset[str] = frozenset()
         self._seen: frozenset[tuple[object, ...]] = frozenset()
+        self._conflicts: tuple[Claims | None, tuple[Conflict, ...]] = None, ()
         self.ledger = self._begin(path, boot)
 
     def _begin(self, path: str | None, boot: str) -> Ledger:
@@ -176,9 +178,11 @@ class Keeper:
 
     def _report(self) -> None:
         """Say what is wrong, each thing once."""
-        found: dict[tuple[object, ...], str] = {}
-        for conflict in conflicts(self.ledger):
-            found[_identity(conflict)] = str(conflict)
+        if self._conflicts[0] is not self.ledger.claims:
+            self._conflicts = self.ledger.claims, conflicts(self.ledger)
+        found: dict[tuple[object, ...], str] = {
+            _identity(conflict): str(conflict) for conflict in self._conflicts[1]
+        }
         for _ in found.keys() - self._seen:
             self.counts.conflicted()
         for claim, opener in leaks(self.ledger, self.clock()):

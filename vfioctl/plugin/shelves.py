@@ -52,6 +52,12 @@ def values(shelves: Shelves[Key, Value]) -> Iterator[Value]:
         yield from part.values()
 
 
+def items(shelves: Shelves[Key, Value]) -> Iterator[tuple[Key, Value]]:
+    """Yield all keys with their values, in no order."""
+    for part in shelves:
+        yield from part.items()
+
+
 def differences(now: Shelves[Key, Value], then: Shelves[Key, Value]) -> Iterator[tuple[Key, Value | None]]:
     """Yield what stands under which key now and did not then; None where nothing stands there any more."""
     for one, other in zip(now, then, strict=True):
