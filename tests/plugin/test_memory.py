@@ -15,6 +15,7 @@ from vfioctl.model.device import PhysicalFunction, VirtualFunction
 from vfioctl.plugin.eyes import HostEyes
 from vfioctl.plugin.memory import Memory
 from vfioctl.plugin.resources import sort_out
+from vfioctl.plugin.settings import default_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,3 +127,30 @@ def test_a_wider_offer_takes_from_a_narrower_one() -> None:
 
     assert remembered(HOST, after, configured, NIC) == ["a.b/other"]
     assert ids(sort_out(after, configured, NOBODY, seeing()).offers[0]) == [GPU]
+
+
+def test_of_a_resource_that_a_change_concerns_the_other_items_are_kept() -> None:
+    """The very same ones: thousands of devices of one model are one resource."""
+    host, memory, sight = machine(given(NIC, 4), given("0000:05:00.0", 9)), Memory(), seeing()
+    configured = config('select = ["class:nic"]')
+    (first,) = memory.sort_out(host, configured, NOBODY, sight, None).offers
+    moved = host.by_address[at(NIC)]._replace(driver="ice")
+    after = host._replace(devices=(moved, *host.devices[1:]))
+
+    (second,) = memory.sort_out(after, configured, NOBODY, sight, frozenset({at(NIC)})).offers
+
+    assert [one.id for one in second.items] == ["0000:05:00.0"]
+    assert second.items[0] is first.items[1]
+
+
+def test_without_a_file_a_new_model_is_a_new_resource() -> None:
+    """Nothing is known of it, and all of the others."""
+    host, memory, sight = machine(given(NIC, 4)), Memory(), seeing()
+    memory.sort_out(host, default_config(), NOBODY, sight, None)
+    card = given("0000:05:00.0", 9, device_id=0x7777)
+    after = machine(*host.devices, card)
+
+    found = memory.sort_out(after, default_config(), NOBODY, sight, frozenset({card.address}))
+
+    assert found == sort_out(after, default_config(), NOBODY, sight)
+    assert len(found.offers) == 2

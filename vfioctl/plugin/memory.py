@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vfioctl.model.host import Host
     from vfioctl.plugin.lots import Lot
     from vfioctl.plugin.resources import Piece, Sorted
-    from vfioctl.plugin.settings import Config, Resource
+    from vfioctl.plugin.settings import Config
     from vfioctl.plugin.sight import Sight
     from vfioctl.plugin.values import Item
 
@@ -94,38 +94,31 @@ class Memory:
         ``touched`` are the functions of which anything may have changed, their nodes included; None: all. Of
         these what did change is another object than before, but for nodes, which are asked for.
         """
-        resources = resources_of(host, config)
-        known = self._known
-        changes: _Changes | None = None
+        known, changes = self._known, None
         if touched is None and self._nodes.same(sight):
             touched = frozenset()
         if known is not None and touched is not None and _same_world(known, host, config, cordoned, sight):
             changes = _changes(known, host, touched)
         kept = _untouched(known, host, changes) if known and changes else {}
-        asking = self._nodes.asking(sight)
-        selection = Selection(host)
+        items = _same_items(known, changes, kept) if known and changes else {}
+        asking, selection = self._nodes.asking(sight), Selection(host)
         selected = [
             (one, kept[one.name].lots if one.name in kept else tuple(lots(host, one, asking, selection)))
-            for one in resources
+            for one in resources_of(host, config)
         ]
         claims = claimed(lot for _, found in selected for lot in found)
         fits = [kept.get(one.name) or begun(host, one, found, claims, asking) for one, found in selected]
         spread = spread_groups(fits)
-        pieces = [
-            piece
-            if piece.resource.name in kept
-            else offered(host, piece, spread, cordoned, asking, _same_items(known, changes, piece.resource))
-            for piece in fits
-        ]
-        reaches = {
-            piece.resource.name: known.reaches[piece.resource.name]
-            if known is not None and piece.resource.name in kept
-            else _reach(piece.lots)
-            for piece in pieces
+        pieces = {
+            name: kept.get(name) or offered(host, piece, spread, cordoned, asking, items.get(name, NOTHING))
+            for name, piece in ((piece.resource.name, piece) for piece in fits)
         }
-        by_name = {piece.resource.name: piece for piece in pieces}
-        self._known = _Known(host, config, cordoned, sight, by_name, reaches)
-        return put_together(pieces, claims)
+        reaches = {
+            name: known.reaches[name] if known is not None and name in kept else _reach(piece.lots)
+            for name, piece in pieces.items()
+        }
+        self._known = _Known(host, config, cordoned, sight, pieces, reaches)
+        return put_together(list(pieces.values()), claims)
 
 
 def _reach(found: Iterable[Lot]) -> _Reach:
@@ -192,15 +185,15 @@ def _untouched(known: _Known, host: Host, changes: _Changes) -> dict[str, Piece]
     }
 
 
-def _same_items(known: _Known | None, changes: _Changes | None, resource: Resource) -> Mapping[str, Item]:
-    """Return the items of a resource that no change concerns, where changes concern others of it."""
-    if known is None or changes is None or resource.kind is not Kind.PCI:
-        return NOTHING
-    piece = known.pieces[resource.name]
-    items = {item.id: item for item in piece.offer.items}
-    return {
-        lot.id: items[lot.id] for lot in piece.fit if lot.id in items and not changes.concern(_reach((lot,)))
-    }
+def _same_items(known: _Known, changes: _Changes, kept: Mapping[str, Piece]) -> dict[str, Mapping[str, Item]]:
+    """Return, of each other resource, the items that no change concerns, by their ids."""
+    found: dict[str, Mapping[str, Item]] = {}
+    for name in known.pieces.keys() - kept.keys():
+        piece = known.pieces[name]
+        if piece.resource.kind is Kind.PCI:
+            near = {lot.id for lot in piece.lots if changes.concern(_reach((lot,)))}
+            found[name] = {item.id: item for item in piece.offer.items if item.id not in near}
+    return found
 
 
 def _differing(then: Mapping[Key, object], now: Mapping[Key, object]) -> set[Key]:
