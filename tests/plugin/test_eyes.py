@@ -19,6 +19,7 @@ from vfioctl.sysfs.reader import read_whole
 from vfioctl.sysfs.root import HostRoot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -162,3 +163,33 @@ def test_a_message_names_what_is_known_by_its_place() -> None:
     assert len(message) < 100
     assert loads(message, known) == [known[1], "new", known[0]]
     assert parts(7) == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda one: one,
+        lambda one: one[1:],
+        lambda one: (*one[:100], "new", *one[101:]),
+        lambda one: (*one, "new", "newer"),
+        lambda one: (*one[200:], *one[:200]),
+        lambda one: ("new", *one[:50], "newer", *one[52:250]),
+        lambda one: one[::-1],
+    ],
+    ids=["same", "first gone", "one replaced", "two more", "moved", "several", "reversed"],
+)
+def test_of_a_long_tuple_a_message_names_runs(
+    change: Callable[[tuple[object, ...]], tuple[object, ...]],
+) -> None:
+    """Whatever comes, goes or moves; the rest is the very same on the other side."""
+    known = tuple(f"known-{number}" for number in range(300))
+    long = change(known)
+
+    message = dumps({"long": long}, known)
+
+    received = loads(message, known)
+    assert received == {"long": long}
+    assert [one is other for one, other in zip(received["long"], long, strict=True)] == [
+        any(part is one for part in known) for one in long
+    ]
+    assert len(message) < (4000 if long[0] == known[-1] else 200)

@@ -17,11 +17,14 @@ from vfioctl.plugin.collecting import leave_alone
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import BinaryIO
 
 LENGTH_BYTES = 8
 """Of the length that comes before every message, little end first."""
+
+_LONG = 64
+"""Members of a tuple of which runs are named instead of each: a host has thousands of devices."""
 
 SAME = b""
 """Instead of a message: nothing changed."""
@@ -75,8 +78,28 @@ class _Writer(pickle.Pickler):
         super().__init__(buffer, protocol=pickle.HIGHEST_PROTOCOL)
         self._places = {id(part): place for place, part in enumerate(known)}
 
-    def persistent_id(self, obj: object) -> int | None:
+    def persistent_id(self, obj: object) -> int | list[tuple[int, int] | list[object]] | None:
+        if type(obj) is tuple and len(obj) > _LONG and not self._places.keys().isdisjoint(map(id, obj)):
+            return list(self._runs(obj))
         return self._places.get(id(obj))
+
+    def _runs(self, parts: tuple[object, ...]) -> Iterator[tuple[int, int] | list[object]]:
+        """Yield from where to where a long tuple goes on as what is known, and what is new in it."""
+        start = stop = 0
+        for part in parts:
+            place = self._places.get(id(part))
+            if place == stop and start < stop:
+                stop += 1
+                continue
+            if start < stop:
+                yield start, stop
+            start = stop = 0
+            if place is None:
+                yield [part]
+            else:
+                start, stop = place, place + 1
+        if start < stop:
+            yield start, stop
 
 
 class _Reader(pickle.Unpickler):
@@ -84,8 +107,13 @@ class _Reader(pickle.Unpickler):
         super().__init__(buffer)
         self._known = known
 
-    def persistent_load(self, pid: int) -> object:
-        return self._known[pid]
+    def persistent_load(self, pid: int | list[tuple[int, int] | list[object]]) -> object:
+        if isinstance(pid, int):
+            return self._known[pid]
+        whole: list[object] = []
+        for run in pid:
+            whole += self._known[slice(*run)] if isinstance(run, tuple) else run
+        return tuple(whole)
 
 
 def _receive(channel: BinaryIO) -> bytes:
