@@ -126,7 +126,8 @@ def _reaches_further(before: Reading, address: PciAddress, now: Found | None) ->
     if one is None:
         return False
     is_bridge = one.facts.bridge or one.facts.config[0] in _BRIDGES
-    return is_bridge or one.facts.physical_function is not None or address in before.host.children
+    has_children = any(device.parent == address for device in before.host.devices)
+    return is_bridge or one.facts.physical_function is not None or has_children
 
 
 def _ties(one: Found) -> tuple[object, ...]:
