@@ -33,6 +33,7 @@ def main() -> None:
     if words["lab.task"] == "nothing":
         return
     arguments = Path("/checkout/lab.arguments").read_text(encoding="utf-8").splitlines()
+    ready.load(*([ready.PLUGIN] if machine.containers else []))
     code = _supervise(events, arguments)
     if machine.restarts:
         channel.send_file(events, disk.NAME, disk.packed())
@@ -67,12 +68,13 @@ def _default_route(address: str) -> None:
 
 
 def _supervise(events: int, arguments: list[str]) -> int:
-    """Run pytest; give its exit code, or minus the signal that ended it, -1 when it had to be left."""
-    environment = {**os.environ, channel.EVENTS_DESCRIPTOR: str(events)}
-    command = [sys.executable, "-m", "pytest", *arguments]
+    """Run pytest; give its exit code, or minus the signal that ended it, -1 when it had to be left.
+
+    It is forked from this process, as each vfioctl is: emulated, none of them has to load the same again.
+    """
     ready.started()
-    pytest = subprocess.Popen(command, env=environment, pass_fds=[events])
-    while pytest.poll() is None:
+    pytest = _pytest(events, arguments)
+    while not (ended := os.waitpid(pytest, os.WNOHANG))[0]:
         readable, _, _ = select.select([events], [], [], 0.2)
         if not readable:
             continue
@@ -81,7 +83,23 @@ def _supervise(events: int, arguments: list[str]) -> int:
             Path("/proc/sysrq-trigger").write_text("w", encoding="ascii")
         if channel.DUMP in request or not request:  # an empty read: nobody is there any more
             return -1
-    return pytest.returncode
+    return os.waitstatus_to_exitcode(ended[1])
+
+
+def _pytest(events: int, arguments: list[str]) -> int:
+    """Fork, and be pytest there; give the pid."""
+    if pid := os.fork():
+        return pid
+    code = 70
+    try:
+        os.environ[channel.EVENTS_DESCRIPTOR] = str(events)
+        import pytest
+
+        code = pytest.main(arguments)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
 
 
 def _kernel_log() -> str:

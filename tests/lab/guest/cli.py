@@ -42,31 +42,30 @@ def vfioctl(
 ) -> Answer:
     """Run a command, as root or as another user; raise subprocess.TimeoutExpired past the deadline.
 
-    It is forked from a process that has its modules loaded, or started as a program of its own, as it is
-    for another user. With ``capabilities`` it has these and no others, and no way to more.
+    It is forked from a process that has its modules loaded, or started as a program of its own. With
+    ``capabilities`` it has these and no others, and no way to more.
     """
     started = time.monotonic()
-    if program or user is not None or capabilities is not None:
-        command: Sequence[str] = [sys.executable, "-m", "vfioctl", *arguments]
-        if capabilities is not None:
-            few = ",".join(("-all", *(f"+{name}" for name in capabilities)))
-            command = [
-                "setpriv",
-                f"--bounding-set={few}",
-                "--inh-caps=-all",
-                "--no-new-privs",
-                "--",
-                *command,
-            ]
+    if program:
         done = subprocess.run(
-            command, user=user, group=user, capture_output=True, text=True, timeout=deadline, check=False
-        )
+            [*_with_only(capabilities), sys.executable, "-m", "vfioctl", *arguments],
+            user=user, group=user, capture_output=True, text=True, timeout=deadline, check=False,
+        )  # fmt: skip
         return Answer(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+    rights = ready.Rights(user, None if capabilities is None else tuple(capabilities))
     try:
-        code, stdout, stderr = ready.run(arguments, started + deadline)
+        code, stdout, stderr = ready.run(arguments, started + deadline, rights)
     except TimeoutError as error:
         raise subprocess.TimeoutExpired(["vfioctl", *arguments], deadline, str(error)) from error
     return Answer(code, stdout, stderr, time.monotonic() - started)
+
+
+def _with_only(capabilities: Sequence[str] | None) -> list[str]:
+    """Give the words that start a program with these capabilities only, none where it has all."""
+    if capabilities is None:
+        return []
+    few = ",".join(("-all", *(f"+{name}" for name in capabilities)))
+    return ["setpriv", f"--bounding-set={few}", "--inh-caps=-all", "--no-new-privs", "--"]
 
 
 def document(*arguments: str, user: int | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import gc
 import os
 import re
 import signal
@@ -61,9 +62,13 @@ class Run(NamedTuple):
     seconds: float
 
 
-def load() -> None:
-    """Load what bind and unbind need, so that forks need not; become the parent of processes left behind."""
-    ready.load()
+def prepare() -> None:
+    """Become the parent of processes that a killed tool leaves behind.
+
+    Nothing that is there is looked at again by a fork's collector, which would copy its pages.
+    """
+    gc.collect()
+    gc.freeze()
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 

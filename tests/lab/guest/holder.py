@@ -1,4 +1,4 @@
-"""Hold a device as a virtual machine would: `python -m tests.lab.guest.holder ADDRESS [MODE]`.
+"""Hold a device as a virtual machine would: a process of its own, with the words ADDRESS and MODE.
 
 Modes: `silent` (no request channel: an unbind blocks until the holder goes), `deaf` (hears the request, keeps
 the device), `polite` (gives the device up when asked, as QEMU does), `group` (only the group, no device).
@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import os
 import select
-import subprocess
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from tests.lab.guest import kernel, vfio
+from tests.lab.guest import kernel, ready, vfio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,29 +22,29 @@ MODES: Final = ("silent", "deaf", "polite", "group")
 
 
 @contextmanager
-def holding(address: str, mode: str = "silent") -> Iterator[subprocess.Popen[str]]:
+def holding(address: str, mode: str = "silent") -> Iterator[ready.Fork]:
     """Have another process hold a device; it is let go, and waited for, at the end."""
-    command = [sys.executable, "-m", "tests.lab.guest.holder", address, mode]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        try:
-            said = holder.stdout.readline() if holder.stdout else ""
-            if said.strip() != "holding":
-                message = f"the holder of {address} said {said!r}"
-                raise RuntimeError(message)
-            yield holder
-        finally:
-            release(holder)
+    holder = ready.Fork(ready.HOLDER, address, mode)
+    try:
+        said = holder.stdout.readline()
+        if said.strip() != "holding":
+            message = f"the holder of {address} said {said!r}"
+            raise RuntimeError(message)
+        yield holder
+    finally:
+        release(holder)
+        holder.close()
 
 
-def release(holder: subprocess.Popen[str]) -> None:
+def release(holder: ready.Fork) -> None:
     """Let the holder go and wait for its end."""
-    if holder.stdin and not holder.stdin.closed:
-        holder.stdin.close()
+    holder.stdin.close()
     holder.wait(timeout=20)
 
 
-def main(address: str, mode: str = "silent") -> None:
+def main() -> None:
     """Hold a device until standard input ends, or until the kernel asks for it in mode `polite`."""
+    _, address, mode = sys.argv
     group = kernel.group_of(address)
     waited = [0]
     if mode == "group":
@@ -60,7 +59,3 @@ def main(address: str, mode: str = "silent") -> None:
         if 0 in readable or mode == "polite":
             return
         waited = [0]
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

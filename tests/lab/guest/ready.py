@@ -3,7 +3,7 @@
 Under software emulation an interpreter and its imports take longer than nearly any command. A fork is a
 process of its own all the same: own pid, environment, folder and standard streams, nothing else open, killed
 like any other. Its parent and its command line differ, and that all modules are there already: so
-`test_program` holds it against the same command lines started as programs.
+`test_program` holds it against the same command lines started as programs. Who holds a device is a fork too.
 """
 
 from __future__ import annotations
@@ -16,35 +16,55 @@ import pkgutil
 import select
 import signal
 import socket
-import subprocess
 import sys
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOMS: Final = ("model", "sysfs", "plan", "checkup", "apply", "render", "export", "cli")
 """What is loaded: not libvirt's and the plugin's rooms, which few need and whose libraries are large."""
+PLUGIN: Final = "plugin"
+"""Loaded too where scenarios start the plugin again and again: gRPC may be forked while it is not in use."""
 PROGRAM: Final = "/checkout/vfioctl/__main__.py"
 """What `python -m vfioctl` has as the first word of its arguments."""
+TOOL: Final = "vfioctl.cli.main"
+HOLDER: Final = "tests.lab.guest.holder"
+"""What a fork can be: modules whose `main` takes its words from `sys.argv`."""
+RIGHTS: Final = "tests.lab.guest.rights"
 SOCKET: Final = "\0vfioctl-lab-ready"
 STREAMS: Final = 3
 LONGEST: Final = 1 << 16
 """Bytes of a request; an environment and a command line are far shorter."""
 
 
-def load(rooms: Sequence[str] = ROOMS) -> None:
-    """Load the modules of these rooms."""
-    for room in rooms:
+def load(*more: str) -> None:
+    """Load the modules of these rooms and of more, and what else a fork can be."""
+    for room in (*ROOMS, *more):
         package = importlib.import_module(f"vfioctl.{room}")
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
+    for name in (HOLDER, RIGHTS):
+        importlib.import_module(name)
+    # Nothing that was loaded is looked at again by a child's collector, which would copy its pages.
+    gc.collect()
+    gc.freeze()
 
 
-def run(arguments: Sequence[str], until: float) -> tuple[int, str, str]:
+class Rights(NamedTuple):
+    """Who a fork is, and what of root's rights it has: no number and no names stand for all that there is."""
+
+    user: int | None = None
+    capabilities: tuple[str, ...] | None = None
+
+
+ROOT: Final = Rights()
+
+
+def run(arguments: Sequence[str], until: float, rights: Rights = ROOT) -> tuple[int, str, str]:
     """Run vfioctl in a fork; give exit code (or minus the signal), output and errors.
 
     It has this process's standard input, environment and folder. Raises TimeoutError, and it is killed, when
@@ -52,12 +72,9 @@ def run(arguments: Sequence[str], until: float) -> tuple[int, str, str]:
     """
     outputs = [os.pipe() for _ in range(2)]
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
-        _connect(line, until)
-        request = {"arguments": [*arguments], "environment": dict(os.environ), "folder": str(Path.cwd())}
-        socket.send_fds(line, [json.dumps(request).encode()], [0, *(write for _, write in outputs)])
+        pid = _forked(line, until, TOOL, arguments, [0, *(write for _, write in outputs)], rights)
         for _, write in outputs:
             os.close(write)
-        pid = int(line.recv(64))
         try:
             stdout, stderr = read_all([read for read, _ in outputs], until)
             line.settimeout(max(0.01, until - time.monotonic()))
@@ -65,6 +82,67 @@ def run(arguments: Sequence[str], until: float) -> tuple[int, str, str]:
         except TimeoutError:
             os.kill(pid, signal.SIGKILL)
             raise
+
+
+class Fork:
+    """A fork that goes on by itself, with a pipe to its input and one from its output, as of a program."""
+
+    def __init__(self, module: str, *arguments: str, stderr: int = 2, within: float = 60.0) -> None:
+        """Have it started; errors go where this process's go, or to another descriptor."""
+        (read, to_it), (from_it, write) = os.pipe(), os.pipe()
+        self._line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        until = time.monotonic() + within
+        self.pid = _forked(self._line, until, module, arguments, [read, write, stderr], ROOT)
+        os.close(read)
+        os.close(write)
+        self.stdin = os.fdopen(to_it, "w", encoding="utf-8")
+        self.stdout = os.fdopen(from_it, encoding="utf-8")
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Give how it has ended, None if it has not."""
+        if self.returncode is None and select.select([self._line], [], [], 0)[0]:
+            self.returncode = int(self._line.recv(64))
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end; raises TimeoutError."""
+        if self.returncode is None:
+            self._line.settimeout(timeout)
+            self.returncode = int(self._line.recv(64))
+        return self.returncode
+
+    def terminate(self) -> None:
+        """Ask it to end, if it has not."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGTERM)
+
+    def close(self) -> None:
+        """Close what leads to it and from it."""
+        self.stdin.close()
+        self.stdout.close()
+        self._line.close()
+
+
+def _forked(
+    line: socket.socket,
+    until: float,
+    module: str,
+    arguments: Sequence[str],
+    streams: list[int],
+    rights: Rights,
+) -> int:
+    """Have a process forked that has this one's environment and folder; give its pid."""
+    _connect(line, until)
+    request = {
+        "module": module,
+        "arguments": [*arguments],
+        "environment": dict(os.environ),
+        "folder": str(Path.cwd()),
+        "rights": rights,
+    }
+    socket.send_fds(line, [json.dumps(request).encode()], streams)
+    return int(line.recv(64))
 
 
 def read_all(descriptors: list[int], until: float) -> list[str]:
@@ -94,27 +172,27 @@ def _connect(line: socket.socket, until: float) -> None:
         time.sleep(0.05)
 
 
-def started() -> subprocess.Popen[bytes]:
-    """Start the process that is forked; it ends with the one that starts it, and answers once it has loaded.
+def started() -> None:
+    """Start the process that is forked, itself a fork of this one, which must have loaded.
 
-    The supervisor does it: of what pytest has started, nothing is there but what a scenario has.
+    The supervisor does it: of what pytest has started, nothing is there but what a scenario has. It ends with
+    the supervisor.
     """
-    nowhere = subprocess.DEVNULL
-    command = [sys.executable, "-m", "tests.lab.guest.ready"]
-    return subprocess.Popen(command, stdin=nowhere, stdout=nowhere)
-
-
-def main() -> NoReturn:
-    """Load, and serve as long as the process that has started this one is there."""
-    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # the first to go, as pytest is
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
-        server.bind(SOCKET)
-        server.listen(64)
-        load()
-        # Nothing that was loaded is looked at again by a child's collector, which would copy its pages.
-        gc.collect()
-        gc.freeze()
-        _serve(server, os.getppid())
+    parent = os.getpid()
+    if os.fork():
+        return
+    try:
+        os.closerange(STREAMS, os.sysconf("SC_OPEN_MAX"))
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, 0)
+        os.dup2(nowhere, 1)
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # the first to go, as pytest is
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+            server.bind(SOCKET)
+            server.listen(64)
+            _serve(server, parent)
+    finally:
+        os._exit(1)
 
 
 def _serve(server: socket.socket, parent: int) -> NoReturn:
@@ -144,7 +222,7 @@ def _accepted(server: socket.socket) -> tuple[int, socket.socket]:
     text, streams, _, _ = socket.recv_fds(line, LONGEST, STREAMS)
     pid = os.fork()
     if pid == 0:
-        _be_vfioctl(streams, **json.loads(text))
+        _be(streams, **json.loads(text))
     for stream in streams:
         os.close(stream)
     _tell(line, pid)
@@ -159,10 +237,15 @@ def _tell(line: socket.socket, number: int) -> None:
         return
 
 
-def _be_vfioctl(
-    streams: Sequence[int], arguments: list[str], environment: dict[str, str], folder: str
+def _be(
+    streams: Sequence[int],
+    module: str,
+    arguments: list[str],
+    environment: dict[str, str],
+    folder: str,
+    rights: tuple[int | None, list[str] | None],
 ) -> NoReturn:
-    """Be what `python -m vfioctl` is once its modules are loaded."""
+    """Be what `python -m` with that module is once all modules are loaded."""
     try:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
@@ -172,13 +255,23 @@ def _be_vfioctl(
         os.environ.update(environment)
         sys.argv = [PROGRAM, *arguments]
         _open_streams()
-        from vfioctl.cli.main import main as vfioctl
-
-        vfioctl()
+        _give_up(*rights)
+        importlib.import_module(module).main()
+        os._exit(0)
     except BaseException:  # noqa: BLE001 - whatever it is, it must not go on as another server
         traceback.print_exc()
     finally:
         os._exit(70)
+
+
+def _give_up(user: int | None, capabilities: list[str] | None) -> None:
+    """Have no more rights than these."""
+    from tests.lab.guest import rights
+
+    if capabilities is not None:
+        rights.keep(capabilities)
+    if user is not None:
+        rights.become(user)
 
 
 def _open_streams() -> None:
@@ -188,7 +281,3 @@ def _open_streams() -> None:
     ):
         stream = os.fdopen(number, mode, buffering, encoding="utf-8", closefd=False)
         vars(sys).update({name: stream, f"__{name}__": stream})
-
-
-if __name__ == "__main__":
-    main()

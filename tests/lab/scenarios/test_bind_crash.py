@@ -134,7 +134,7 @@ def table(rows: list[Row]) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def _loaded() -> None:
     kernel.modprobe("vfio-pci", "vfio_iommu_type1")
-    effects.load()
+    effects.prepare()
 
 
 @pytest.mark.parametrize("command", ["bind", "unbind"])

@@ -117,7 +117,7 @@ def test_every_step_fails_with_every_errno_and_the_answer_is_true(topology, rele
     """Exit 7 and all as before, or exit 8 and what is printed is what is; recover does the rest."""
     command = COMMANDS[release]
     kernel.modprobe("vfio-pci", "vfio_iommu_type1")
-    effects.load()
+    effects.prepare()
     asked, touched = ASKED[topology.name], TOUCHED[topology.name]
     home, here = bindings.bindings(), bindings.bindings(touched)
     bindings.done("bind", *asked)

@@ -32,9 +32,13 @@ ASKED_FOR = ("Relaying device request", "No device request channel")
 pytestmark = [pytest.mark.topologies(*SPARE), pytest.mark.deadline(180)]
 
 
-def patience() -> float:
-    """Seconds a command may take beyond its timeout: the promise, on a machine as slow as this one is now."""
-    return MARGIN * min(slowness(), MOST_SLOW)
+def in_time(seconds: float, beyond: float = 0.0) -> bool:
+    """Tell whether a command took no longer than that and the promise, on a machine as slow as this one is now.
+
+    No machine is taken for faster than the one where the promise is made, so that an answer in that time is in
+    time anywhere; how slow this one is takes longer to find out than most answers.
+    """
+    return seconds < beyond + MARGIN or seconds < beyond + MARGIN * min(slowness(), MOST_SLOW)
 
 
 @pytest.fixture
@@ -65,7 +69,7 @@ def test_a_held_device_is_refused_before_anything_is_written(spare, mode):
             ("unbind", spare, "--device-only", "--driver", driver),
         ):
             answer = bindings.refused(*words, check="vm")
-            assert answer.seconds < patience()
+            assert in_time(answer.seconds)
             assert str(held.pid) in answer.stderr, answer.stderr
             assert "python3" in answer.stderr, answer.stderr
         assert cli.vfioctl("unbind", spare, "--force", "vm").exit_code == 2
@@ -116,7 +120,7 @@ def test_a_holder_that_comes_in_between_is_named_and_the_tool_ends(spare, tmp_pa
         os.kill(writer, signal.SIGKILL)  # its first wait can be interrupted; what follows cannot (K34)
         kernel.wait_until(lambda: state(writer) == "D", "the writer to be uninterruptible")
         code, stdout, stderr = said_by(tool, TIMEOUT + MARGIN * MOST_SLOW)
-        assert time.monotonic() - started < TIMEOUT + patience()
+        assert in_time(time.monotonic() - started, TIMEOUT)
         assert code == 8, (stdout, stderr)
         assert str(pid) in stderr + stdout
         assert "python3" in stderr + stdout
@@ -141,7 +145,7 @@ def _answers_while_stuck(spare: str, pid: int) -> None:
     assert "vfioctl recover" in other.stderr
     stuck = cli.vfioctl("recover", "--timeout", f"{TIMEOUT:g}")
     assert stuck.exit_code == 8, (stuck.stdout, stuck.stderr)
-    assert stuck.seconds < TIMEOUT + patience()
+    assert in_time(stuck.seconds, TIMEOUT)
     assert str(pid) in stuck.stderr + stuck.stdout, (stuck.stdout, stuck.stderr)
     assert bindings.JOURNAL.exists()
 
@@ -163,11 +167,11 @@ def test_while_another_unbind_is_stuck_every_command_still_answers(topology, req
     for words, expected in commands.items():
         answer = cli.vfioctl(*words)
         assert answer.exit_code == expected, (words, answer.stdout, answer.stderr)
-        assert answer.seconds < undisturbed[words].seconds + patience(), words
+        assert in_time(answer.seconds, undisturbed[words].seconds), words
     for words in (("bind", address), ("unbind", address)):
         answer = cli.vfioctl(*words)
         assert answer.exit_code in {4, 5}, (words, answer.stdout, answer.stderr)
-        assert answer.seconds < undisturbed["bind", bridge].seconds + patience(), words
+        assert in_time(answer.seconds, undisturbed["bind", bridge].seconds), words
 
 
 def test_while_another_unbind_is_stuck_doctor_answers_and_does_not_call_it_fine(topology, request):
@@ -179,7 +183,7 @@ def test_while_another_unbind_is_stuck_doctor_answers_and_does_not_call_it_fine(
     for words, before in undisturbed.items():
         answer = cli.vfioctl(*words, "--json")
         assert answer.exit_code in {0, 1}, (words, answer.stdout, answer.stderr)
-        assert answer.seconds < before.seconds + patience(), words
+        assert in_time(answer.seconds, before.seconds), words
         found = [check for check in answer.document["checks"] if check["address"] == address]
         assert any(check["status"] != "ok" for check in found), (words, found)
 

@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.topologies("server"), pytest.mark.deadline(300)]
 @pytest.fixture(scope="module", autouse=True)
 def _loaded() -> None:
     kernel.modprobe("vfio-pci", "vfio_iommu_type1")
-    effects.load()
+    effects.prepare()
 
 
 @contextmanager

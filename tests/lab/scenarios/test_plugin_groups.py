@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.lab.guest import container, kernel, libraries, vfio
+from tests.lab.guest import container, kernel, libraries, ready, vfio
 
 BRIDGE = "0000:00:02.0"
 FIRST, SECOND = "0000:02:01.0", "0000:02:02.0"
@@ -53,15 +52,16 @@ async def served(folder: Path, bind: str, more: str = ""):
     text += RESOURCE.format(name="second", address=SECOND, bind=bind) + more
     (folder / "plugin.toml").write_text(text, encoding="utf-8")
     async with Kubelet(str(folder), Settings(dial=30.0, pre_start=PATIENCE)) as kubelet:
-        command = (sys.executable, "-m", "vfioctl", "serve-plugin", "--config", str(folder / "plugin.toml"))
         with (folder / "log").open("wb") as log:
-            plugin = await asyncio.create_subprocess_exec(*command, stderr=log)
+            words = ("serve-plugin", "--config", str(folder / "plugin.toml"))
+            plugin = ready.Fork(ready.TOOL, *words, stderr=log.fileno())
         try:
             await counted(kubelet, folder, first=1, second=1)
             yield kubelet
         finally:
             plugin.terminate()
-            await asyncio.wait_for(plugin.wait(), PATIENCE)
+            await asyncio.to_thread(plugin.wait, PATIENCE)
+            plugin.close()
 
 
 async def counted(kubelet, folder: Path, **allocatable: int) -> None:

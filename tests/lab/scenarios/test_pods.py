@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.guest import bindings, cli, kernel, podman
+from tests.lab.guest import bindings, cli, kernel, podman, ready
 from tests.lab.scenarios.test_containers import EDU, check_nodes, node_of
 
 if TYPE_CHECKING:
@@ -37,12 +36,14 @@ def serving(cdi: bool) -> Iterator[None]:
     bindings.done("bind", EDU)
     log = Path("/run/serve-plugin.log")
     try:
-        with log.open("wb") as output, subprocess.Popen(["vfioctl", "serve-plugin"], stderr=output) as plugin:
-            try:
-                yield
-            finally:
-                plugin.terminate()
-                assert plugin.wait(timeout=30) == 0, log.read_text()
+        with log.open("wb") as output:
+            plugin = ready.Fork(ready.TOOL, "serve-plugin", stderr=output.fileno())
+        try:
+            yield
+        finally:
+            plugin.terminate()
+            assert plugin.wait(timeout=30) == 0, log.read_text()
+            plugin.close()
     finally:
         bindings.done("unbind", EDU)
         CONFIG.unlink()

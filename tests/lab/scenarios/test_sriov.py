@@ -221,7 +221,7 @@ def test_a_parent_that_its_driver_has_left_is_not_touched(nvme) -> None:
 @pytest.mark.deadline(400)
 def test_a_run_that_is_killed_anywhere_is_undone_or_finished_by_recover(nvme) -> None:
     """Before each effect of `set`: afterwards probing is as it was, and there are two functions or none."""
-    effects.load()
+    effects.prepare()
     whole = effects.run("sriov", "set", nvme.address, "2")
     assert whole.exit_code == 0, whole
     made("off", nvme.address)
