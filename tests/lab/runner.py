@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 
 SIDE_BY_SIDE: Final = 2
 """Guests at a time: more only make each other miss deadlines on two cores."""
+BESIDE: Final = 1
+"""Guests that wait for half of their time, at a time: beside the others, since no core is theirs for long."""
 SCENARIOS: Final = "tests/lab/scenarios"
+LEFT_OUT: Final = (
+    "cacheprovider", "debugging", "doctest", "junitxml", "legacypath", "pastebin", "setuponly", "setupplan",
+    "stepwise", "subtests", "unittest",
+)  # fmt: skip
+"""Parts of pytest that no scenario needs, and that an emulated processor would have to load."""
 NOT_SEEN: Final = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 
@@ -107,13 +114,21 @@ COMMAND: Final = b"#!/usr/bin/python3\nfrom vfioctl.cli.main import main\nmain()
 
 
 def run_all(lab: Lab, orders: Iterable[Order]) -> list[Boot]:
-    """Run the guests, two at a time, and give what came of them in the order asked for."""
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+    """Run the guests, two at a time and one that waits, and give what came of them in the order asked for."""
+    orders = list(orders)
+    alone = all(order.topology.waits for order in orders)
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool, ThreadPoolExecutor(BESIDE) as beside:
+
+        def run(order: Order) -> list[Boot]:
+            return list(run_boots(order, partial(run_one, lab)))
+
         try:
-            lists = pool.map(lambda order: list(run_boots(order, partial(run_one, lab))), orders)
-            return [boot for boots in lists for boot in boots]
+            pools = [beside if order.topology.waits and not alone else pool for order in orders]
+            started = [one.submit(run, order) for one, order in zip(pools, orders, strict=True)]
+            return [boot for future in started for boot in future.result()]
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for each in (pool, beside):
+                each.shutdown(wait=False, cancel_futures=True)
             machine.end_all()
             raise
 
@@ -177,20 +192,15 @@ def plan_for(lab: Lab, order: Order, folder: Path, task: str) -> Plan:
 
 def pytest_arguments(order: Order, checkout: str = "/checkout") -> list[str]:
     """Give what pytest is called with in the guest."""
-    arguments = [
-        "-p",
-        "tests.lab.guest.plugin",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        "/dev/null",
-        f"--rootdir={checkout}",
-    ]
+    arguments = ["-p", "tests.lab.guest.plugin", "-c", "/dev/null", f"--rootdir={checkout}"]
+    arguments += ["--disable-plugin-autoload"]
+    arguments += [word for name in LEFT_OUT for word in ("-p", f"no:{name}")]
     arguments += [
         "-q",
         "--tb=short",
         "--color=no",
         "-vv",
+        f"--machines={checkout}/lab.machines",
         f"--topology={order.topology.name}",
         f"--kernel={order.kernel}",
         f"--boot={order.boot}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.lab import cpio, outside, runner
@@ -9,11 +11,12 @@ from tests.lab.guest import disk, kernel
 from tests.lab.guest.plugin import scenario_name
 from tests.lab.ingredients import Cache
 from tests.lab.results import Boot, Case
-from tests.lab.topologies import BARE, LIBVIRT, RESTARTED, SERVER
+from tests.lab.topologies import BARE, HOTPLUG, LIBVIRT, RESTARTED, SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    import pytest
 
     from tests.lab.runner import Order
     from tests.lab.topology import Topology
@@ -111,6 +114,34 @@ def test_where_the_pattern_chooses_nothing_there_is_no_second_boot() -> None:
     orders, run = leaving(b"one", cases=0)
     assert [boot.passed for boot in runner.run_boots(runner.Order(RESTARTED, "6.1"), run)] == [True]
     assert len(orders) == 1
+
+
+def test_a_guest_that_waits_runs_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a third: each of them waits here for the two others. Rows are in the order asked for."""
+    all_here = threading.Barrier(3, timeout=20)
+
+    def run_one(_lab: object, order: Order) -> Boot:
+        all_here.wait()
+        return Boot(order.machine, order.kernel, "", "6.1", (), 1.0, "")
+
+    monkeypatch.setattr(runner, "run_one", run_one)
+    lab = runner.Lab(Cache(Path()), "tcg", Path(), Path(), print)
+    boots = runner.run_all(lab, [runner.Order(machine, "6.1") for machine in (SERVER, HOTPLUG, BARE)])
+    assert [boot.topology for boot in boots] == ["server", "hotplug", "bare"]
+
+
+def test_guests_that_wait_are_two_at_a_time_when_there_are_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As any others."""
+    both_here = threading.Barrier(2, timeout=20)
+
+    def run_one(_lab: object, order: Order) -> Boot:
+        both_here.wait()
+        return Boot(order.machine, order.kernel, "", "6.1", (), 1.0, "")
+
+    monkeypatch.setattr(runner, "run_one", run_one)
+    lab = runner.Lab(Cache(Path()), "tcg", Path(), Path(), print)
+    boots = runner.run_all(lab, [runner.Order(HOTPLUG, kernel) for kernel in ("6.1", "6.12")])
+    assert [boot.kernel for boot in boots] == ["6.1", "6.12"]
 
 
 def test_a_disk_holds_what_decides_about_the_next_boot_and_nothing_else(tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ HOTPLUG: Final = Topology(
     default_route="0000:01:00.0",
     disks=("disk1",),
     services=True,
+    waits=True,
 )
 """Empty root ports, with network and disk waiting for devices that a scenario adds through QMP."""
 
@@ -187,6 +188,6 @@ LIBVIRT: Final = Topology(
 """Every shape of a host device for libvirt: alone, a card of two functions, a VF, two behind one bridge."""
 
 TOPOLOGIES: Final = {
-    topology.name: topology for topology in (WORKSTATION, SERVER, LEGACY, LIBVIRT, HOTPLUG, RESTARTED, BARE)
+    topology.name: topology for topology in (SERVER, WORKSTATION, LEGACY, LIBVIRT, HOTPLUG, RESTARTED, BARE)
 }
 """Those first that take longest: of two guests side by side, none is waited for alone for long."""

@@ -56,6 +56,8 @@ class Topology(NamedTuple):
     """Whether the guest has Podman, to hand devices to containers."""
     services: bool = False
     """Whether the guest has a systemd, to run vfioctl as a service."""
+    waits: bool = False
+    """Whether its scenarios wait for half of their time: for a slot's five seconds, for a watchdog."""
     restarts: tuple[tuple[Device, ...], ...] = ()
     """The devices it has each time it is started again. What stands on its disk is carried over; on such a
     machine only scenarios are run that say in which boot."""
