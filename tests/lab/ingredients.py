@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tests.lab import cpio, nested, package, packages, recipe
+from tests.lab import bzimage, cpio, nested, package, packages, recipe
 from tests.lab.errors import LabUnavailableError
 
 if TYPE_CHECKING:
@@ -88,8 +88,14 @@ class Cache(NamedTuple):
         return self.folder / f"kernel-{version}"
 
     def kernel_image(self, version: str) -> Path:
-        """Give the bootable image of a kernel; it exists once prepared."""
-        return next((self.kernel(version) / "boot").glob("vmlinuz-*"))
+        """Give the bootable image of a kernel, unpacked if it could be; it exists once prepared."""
+        image = next((self.kernel(version) / "boot").glob("vmlinuz-*"))
+        unpacked = self.unpacked_image(image)
+        return unpacked if unpacked.exists() else image
+
+    def unpacked_image(self, image: Path) -> Path:
+        """Give where a kernel is that its image would have to unpack."""
+        return self.folder / image.name.replace("vmlinuz", "vmlinux")
 
     def modules_archive(self, version: str) -> Path:
         """Give the slim module tree of a kernel as an initramfs archive."""
@@ -129,6 +135,8 @@ def prepare(cache: Cache, kernels: Iterable[str], say: Callable[[str], None]) ->
             say(f"lab: preparing {name}")
             make()
             (cache.folder / f"{name}.recipe").write_text(recipe, encoding="utf-8")
+        for version in kernels:
+            _unpack_image(cache, cache.kernel_image(version))
 
 
 def compile_python(cache: Cache, folder: Path, seen_as: str) -> None:
@@ -248,6 +256,15 @@ def _make_kernel(cache: Cache, apt: packages.Apt, version: str) -> None:
     with cache.modules_archive(version).open("wb") as stream:
         cpio.write_archive(stream, cpio.tree_entries(slim / "lib/modules", "usr/lib/modules"))
     shutil.rmtree(folder / "usr/lib/modules" / release / "kernel")
+
+
+def _unpack_image(cache: Cache, image: Path) -> None:
+    """Unpack a kernel once, for QEMU to boot as it is (PVH): an emulated processor takes seconds for it."""
+    target = cache.unpacked_image(image)
+    if not target.exists() and (kernel := bzimage.unpacked(image.read_bytes())):
+        part = target.with_suffix(".part")
+        part.write_bytes(kernel)
+        part.replace(target)
 
 
 def _depmod(cache: Cache, base: Path, release: str) -> None:
