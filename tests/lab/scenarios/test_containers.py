@@ -25,6 +25,8 @@ UNLIMITED = [-1, -1]
 NAME = "vfioctl.io/vfio={}"
 
 pytestmark = [pytest.mark.topologies("legacy"), pytest.mark.deadline(400)]
+runtime_alone = pytest.mark.kernels("6.12")
+"""For what Podman and crun do before or beside the kernel: it is the same on any, and once is enough."""
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +85,7 @@ def test_a_container_gets_what_a_cdi_name_stands_for(given) -> None:
     check_nodes(both, node_of(EDU), node_of(CARDS[0]))
 
 
+@runtime_alone
 def test_a_name_that_no_longer_holds_starts_nothing(given) -> None:
     """`cdi list` says so before Podman does; generated again, the name is gone."""
     cli.document("cdi", "generate")
@@ -103,6 +106,7 @@ def test_a_name_that_no_longer_holds_starts_nothing(given) -> None:
     assert "unresolvable" in unknown
 
 
+@runtime_alone
 def test_owner_and_mode_are_those_of_the_nodes_inside(given) -> None:
     """The guest's own stay root's. Without a mode the runtime makes nodes of a name for everybody inside."""
     node, memory = node_of(EDU), "--ulimit=memlock=-1:-1"
@@ -174,6 +178,7 @@ def test_the_flags_of_a_user_hand_his_limits_on(given) -> None:
     assert seen["opened"] == {node_of(EDU): "ENOMEM"}
 
 
+@runtime_alone
 def test_a_device_that_is_not_bound_is_described_as_it_will_be() -> None:
     """The flags of before the bind start a container after it."""
     answer = cli.vfioctl("container-args", "--runtime", "podman", EDU)

@@ -134,8 +134,12 @@ def test_what_is_allocated_can_be_opened(systemd, card):
     asyncio.run(run())
 
 
+@pytest.mark.kernels("6.12")
 def test_a_restart_and_a_kill_by_the_watchdog_are_gone_through(systemd, card):
-    """The next one has a socket of its own, and the kubelet has the device again; nothing is left behind."""
+    """The next one has a socket of its own, and the kubelet has the device again; nothing is left behind.
+
+    It is between systemd, the plugin and the kubelet; no kernel has a part in it.
+    """
 
     async def run():
         async with serving(systemd) as kubelet:
