@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.guest import container, kernel, libraries, ready, vfio
+from tests.lab.guest import container, kernel, kubelets, libraries, ready, vfio
 
 BRIDGE = "0000:00:02.0"
 FIRST, SECOND = "0000:02:01.0", "0000:02:02.0"
@@ -45,13 +45,13 @@ def _bridge_released():
 @asynccontextmanager
 async def served(folder: Path, bind: str, more: str = ""):
     """Run a kubelet and the plugin, with a resource for each of the two cards."""
-    from tests.plugin.kubelet.kubelet import Kubelet, Settings
+    from tests.plugin.kubelet.kubelet import Kubelet
 
     text = f'[plugin]\nkubelet_dir = "{folder}"\nlisten = ""\n'
     text += RESOURCE.format(name="first", address=FIRST, bind=bind) + more
     text += RESOURCE.format(name="second", address=SECOND, bind=bind) + more
     (folder / "plugin.toml").write_text(text, encoding="utf-8")
-    async with Kubelet(str(folder), Settings(dial=30.0, pre_start=PATIENCE)) as kubelet:
+    async with Kubelet(str(folder), kubelets.settings(pre_start=PATIENCE)) as kubelet:
         with (folder / "log").open("wb") as log:
             words = ("serve-plugin", "--config", str(folder / "plugin.toml"))
             plugin = ready.Fork(ready.TOOL, *words, stderr=log.fileno())

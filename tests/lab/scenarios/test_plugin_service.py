@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.guest import bindings, cli, kernel, service
+from tests.lab.guest import bindings, cli, kernel, kubelets, service
 from tests.lab.guest.qmp import Monitor
 
 pytestmark = [pytest.mark.topologies("hotplug"), pytest.mark.deadline(400)]
@@ -72,9 +72,9 @@ async def counted(kubelet, capacity, allocatable):
 @asynccontextmanager
 async def serving(systemd):
     """Run a kubelet and start the service, until it has the card."""
-    from tests.plugin.kubelet.kubelet import Kubelet, Settings  # gRPC, for which no other machine has to wait
+    from tests.plugin.kubelet.kubelet import Kubelet  # gRPC, for which no other machine has to wait
 
-    async with Kubelet(KUBELET, Settings(dial=30.0)) as kubelet:
+    async with Kubelet(KUBELET, kubelets.settings()) as kubelet:
         started = await asyncio.to_thread(systemd.ask, "start", service.UNIT)
         assert started.returncode == 0, (started.stderr, service.log())
         try:

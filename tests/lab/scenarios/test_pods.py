@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.guest import bindings, cli, kernel, podman, ready
+from tests.lab.guest import bindings, cli, kernel, kubelets, podman, ready
 from tests.lab.scenarios.test_containers import EDU, check_nodes, node_of
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ def serving(cdi: bool) -> Iterator[None]:
 
 def allocated(limits: dict[str, int]) -> ContainerAllocateResponse:
     """Give what a kubelet is answered for a pod with these limits."""
-    from tests.plugin.kubelet.kubelet import Kubelet, Settings  # gRPC, for which no other machine has to wait
+    from tests.plugin.kubelet.kubelet import Kubelet  # gRPC, for which no other machine has to wait
     from tests.plugin.kubelet.pods import pod
 
     async def admit() -> ContainerAllocateResponse:
-        async with Kubelet(str(KUBELET), Settings(dial=10.0)) as kubelet:
+        async with Kubelet(str(KUBELET), kubelets.settings(dial=10.0)) as kubelet:
             await kubelet.until(lambda: kubelet.books.counts(RESOURCE) == (1, 1), REGISTERED)
             asked = pod("vm", limits)
             await kubelet.run(asked)

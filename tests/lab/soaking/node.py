@@ -9,9 +9,9 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.lab.guest import container, kernel
+from tests.lab.guest import container, kernel, kubelets
 from tests.lab.soaking.cards import CARDS, LENT, PAIR, PATIENCE, SINGLE, Card
-from tests.plugin.kubelet.kubelet import Kubelet, Settings
+from tests.plugin.kubelet.kubelet import Kubelet
 from tests.plugin.kubelet.pods import Pod, pod
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Node:
     def __init__(self, folder: Path) -> None:
         """Keep where it lives; ``start`` begins."""
         self.folder = folder
-        self.kubelet = Kubelet(str(folder), Settings(dial=60.0, pre_start=PATIENCE))
+        self.kubelet = Kubelet(str(folder), kubelets.settings(dial=60.0, pre_start=PATIENCE))
         self.tenants: list[Tenant] = []
         self.lives = 0
         """How often the plugin was started."""

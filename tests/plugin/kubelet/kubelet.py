@@ -50,6 +50,7 @@ class Settings:
         dial: float = DIAL,
         pre_start: float = PRE_START,
         watch_every: float = 0.02,
+        look_every: float = 0.002,
         clock: Callable[[], float] = time.monotonic,
         seed: int = 0,
         streams_pods: bool = False,
@@ -64,6 +65,7 @@ class Settings:
         self.dial = dial
         self.pre_start = pre_start
         self.watch_every = watch_every
+        self.look_every = look_every
         self.clock = clock
         self.streams_pods = streams_pods
         self.random = Random(seed)  # noqa: S311 - an order that can be had again
@@ -190,7 +192,7 @@ class Kubelet:
         while not holds():
             if time.monotonic() > end:
                 raise AssertionError(f"not within {within} s; last events: {self.events[-12:]}")
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(self.settings.look_every)
 
     async def until_counts(self, resource: str, capacity: int, allocatable: int) -> None:
         """Wait until the node would show these numbers."""
