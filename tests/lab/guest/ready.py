@@ -20,7 +20,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,9 +49,22 @@ def load(*more: str) -> None:
             importlib.import_module(module.name)
     for name in (HOLDER, RIGHTS):
         importlib.import_module(name)
+    _make_constructors()
     # Nothing that was loaded is looked at again by a child's collector, which would copy its pages.
     gc.collect()
     gc.freeze()
+
+
+def _make_constructors() -> None:
+    """Make what vfioctl makes when a value is first called for: each fork would make some seventy of them."""
+    value = vars(importlib.import_module("vfioctl.model.value"))
+    for one in gc.get_objects():
+        if (
+            isinstance(one, type)
+            and getattr(vars(one).get("__new__"), "__func__", None) is value["_first_call"]
+        ):
+            made: Any = one
+            made.__new__ = value["_constructor"](made._fields, made._field_defaults)
 
 
 class Rights(NamedTuple):
