@@ -43,6 +43,8 @@ def conflicts(ledger: Ledger) -> tuple[Conflict, ...]:
 
 def leaks(ledger: Ledger, now: float) -> tuple[tuple[Claim, Opener], ...]:
     """Return what is still open long after its pod went, and by whom."""
+    if not ledger.openers:
+        return ()
     return tuple(
         (claim, openers[0])
         for claim in ledger.claims

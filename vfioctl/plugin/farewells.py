@@ -63,7 +63,7 @@ def looks(ledger: Ledger, ended: float | None, now: float) -> bool:
     if ended is not None and ended >= ledger.scanned:
         return True
     # A release wants a look of that moment; a reservation wants to know its process.
-    return any(claim.absent is not None or claim.owner is None for claim in ledger.claims)
+    return any(claim.absent is not None or claim.owner is None for claim in ledger.claims.in_no_order())
 
 
 async def until_ended(pid: int) -> None:

@@ -15,7 +15,7 @@ from vfioctl.plugin.values import Offer
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
     from vfioctl.plugin.arbiter import Modes
@@ -67,8 +67,7 @@ class Precedents:
         before = self._decided.get(offer.resource)
         if before is None or before.offer is not offer:
             before, touched = _Decided(offer, _by_place(offer), frozenset(), offer), watch.busy
-        places = [place for place in touched if place in before.near]
-        items = {item.id: item for place in places for item in before.near[place]}
+        items = {item.id: item for place in _both(touched, before.near) for item in before.near[place]}
         if not items:
             return before
         taken = {name for name, item in items.items() if watch.in_the_way(item, modes, now) is not None}
@@ -117,6 +116,12 @@ def _stands(ledger: Ledger, when: float, key: Key, now: float) -> bool:
     """Tell whether a claim has this deadline still, and ahead of it."""
     claim = ledger.claim(key)
     return claim is not None and when > now and when in deadlines_of(claim)
+
+
+def _both(one: Collection[object], other: Collection[object]) -> list[object]:
+    """Return what is in both, looking through the smaller one: resources are many, or large."""
+    few, many = (one, other) if len(one) < len(other) else (other, one)
+    return [place for place in few if place in many]
 
 
 def _places(claim: Claim | None) -> Iterable[object]:
