@@ -44,6 +44,8 @@ class Precedents:
         self._ledger: Ledger | None = None
         self._modes: Modes | None = None
         self._decided: dict[str, _Decided] = {}
+        self._where: dict[object, set[str]] = {}
+        """The resources that have an item of an id or in a group."""
         self._deadlines: list[tuple[float, Key]] = []
         """When time changes something about a claim; the earliest first."""
 
@@ -57,24 +59,30 @@ class Precedents:
         if before is None:
             self._decided.clear()
             self._deadlines.clear()
-        touched = frozenset(self._touched(before, ledger, now))
-        watch = Watch(ledger)
-        decided = {offer.resource: self._decide(watch, offer, touched, modes, now) for offer in offers}
+            self._where.clear()
+        watch, touched = Watch(ledger), frozenset(self._touched(before, ledger, now))
+        concerned = {name for place in touched for name in self._where.get(place, ())}
+        decided: dict[str, _Decided] = {}
+        for offer in offers:
+            known = self._decided.get(offer.resource)
+            if known is None or known.offer is not offer:
+                fresh = self._begun(offer, known)
+                decided[offer.resource] = _decided(watch, fresh, watch.busy, modes, now)
+            elif offer.resource in concerned:
+                decided[offer.resource] = _decided(watch, known, touched, modes, now)
+            else:
+                decided[offer.resource] = known
         self._ledger, self._modes, self._decided = ledger, modes, decided
         return Arbitration(tuple(one.published for one in decided.values()), self._again(ledger, now))
 
-    def _decide(self, watch: Watch, offer: Offer, touched: Places, modes: Modes, now: float) -> _Decided:
-        before = self._decided.get(offer.resource)
-        if before is None or before.offer is not offer:
-            before, touched = _Decided(offer, _by_place(offer), frozenset(), offer), watch.busy
-        items = {item.id: item for place in _both(touched, before.near) for item in before.near[place]}
-        if not items:
-            return before
-        taken = {name for name, item in items.items() if watch.in_the_way(item, modes, now) is not None}
-        in_use = (before.in_use - items.keys()) | taken
-        if in_use == before.in_use:
-            return before
-        return before._replace(in_use=in_use, published=_without(offer, in_use))
+    def _begun(self, offer: Offer, known: _Decided | None) -> _Decided:
+        """Return a resource of which nothing is decided yet."""
+        near = _by_place(offer)
+        for place in known.near.keys() - near.keys() if known else ():
+            self._where[place].discard(offer.resource)
+        for place in near:
+            self._where.setdefault(place, set()).add(offer.resource)
+        return _Decided(offer, near, frozenset(), offer)
 
     def _touched(self, before: Ledger | None, ledger: Ledger, now: float) -> Iterator[object]:
         """Yield the ids and groups of which a claim, an open node or the time has changed something."""
@@ -116,6 +124,16 @@ def _stands(ledger: Ledger, when: float, key: Key, now: float) -> bool:
     """Tell whether a claim has this deadline still, and ahead of it."""
     claim = ledger.claim(key)
     return claim is not None and when > now and when in deadlines_of(claim)
+
+
+def _decided(watch: Watch, known: _Decided, touched: Places, modes: Modes, now: float) -> _Decided:
+    """Return a resource with these ids and groups decided anew."""
+    items = {item.id: item for place in _both(touched, known.near) for item in known.near[place]}
+    taken = {name for name, item in items.items() if watch.in_the_way(item, modes, now) is not None}
+    in_use = (known.in_use - items.keys()) | taken
+    if in_use == known.in_use:
+        return known
+    return known._replace(in_use=in_use, published=_without(known.offer, in_use))
 
 
 def _both(one: Collection[object], other: Collection[object]) -> list[object]:
