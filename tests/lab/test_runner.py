@@ -116,31 +116,27 @@ def test_where_the_pattern_chooses_nothing_there_is_no_second_boot() -> None:
     assert len(orders) == 1
 
 
-def test_a_guest_that_waits_runs_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a third: each of them waits here for the two others. Rows are in the order asked for."""
-    all_here = threading.Barrier(3, timeout=20)
+def met(monkeypatch: pytest.MonkeyPatch, *orders: Order) -> list[Boot]:
+    """Run guests each of which waits until all of them are under way."""
+    all_here = threading.Barrier(len(orders), timeout=20)
 
     def run_one(_lab: object, order: Order) -> Boot:
         all_here.wait()
         return Boot(order.machine, order.kernel, "", "6.1", (), 1.0, "")
 
     monkeypatch.setattr(runner, "run_one", run_one)
-    lab = runner.Lab(Cache(Path()), "tcg", Path(), Path(), print)
-    boots = runner.run_all(lab, [runner.Order(machine, "6.1") for machine in (SERVER, HOTPLUG, BARE)])
+    return runner.run_all(runner.Lab(Cache(Path()), "tcg", Path(), Path(), print), orders)
+
+
+def test_a_guest_that_waits_runs_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a third. Rows are in the order asked for."""
+    boots = met(monkeypatch, *(runner.Order(machine, "6.1") for machine in (SERVER, HOTPLUG, BARE)))
     assert [boot.topology for boot in boots] == ["server", "hotplug", "bare"]
 
 
 def test_guests_that_wait_are_two_at_a_time_when_there_are_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """As any others."""
-    both_here = threading.Barrier(2, timeout=20)
-
-    def run_one(_lab: object, order: Order) -> Boot:
-        both_here.wait()
-        return Boot(order.machine, order.kernel, "", "6.1", (), 1.0, "")
-
-    monkeypatch.setattr(runner, "run_one", run_one)
-    lab = runner.Lab(Cache(Path()), "tcg", Path(), Path(), print)
-    boots = runner.run_all(lab, [runner.Order(HOTPLUG, kernel) for kernel in ("6.1", "6.12")])
+    boots = met(monkeypatch, *(runner.Order(HOTPLUG, kernel) for kernel in ("6.1", "6.12")))
     assert [boot.kernel for boot in boots] == ["6.1", "6.12"]
 
 

@@ -121,3 +121,14 @@ def test_only_fields_of_devices_count_as_unknown_fields() -> None:
         ),
     )
     assert host.unknown_fields == {(GPU.address, "driver")}
+
+
+def test_indexes_are_not_pickled() -> None:
+    """A host of thousands crosses to another process without them; whoever gets it derives its own."""
+    host = make_host(ROOT_PORT, GPU)
+    assert host.by_address
+
+    received = pickle.loads(pickle.dumps(host))  # noqa: S301 - made here
+
+    assert received == host
+    assert vars(received) == {}

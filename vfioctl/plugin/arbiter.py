@@ -18,7 +18,7 @@ from vfioctl.plugin.values import Denied, Item, Offer
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
     from vfioctl.plugin.claims import Claim, Key, Ledger
@@ -100,9 +100,14 @@ def _judged(
         for item in near
         if item.reason is None and _unfit(ledger, index, item, modes, now) is not None
     }
-    if not flipped:
+    return taken_out(offer, flipped)
+
+
+def taken_out(offer: Offer, in_use: Collection[str]) -> Offer:
+    """Return an offer in which these items are in use; the very same where there are none."""
+    if not in_use:
         return offer
-    items = (item._replace(reason=IN_USE) if item.id in flipped else item for item in offer.items)
+    items = [item._replace(reason=IN_USE) if item.id in in_use else item for item in offer.items]
     return Offer(offer.resource, tuple(items))
 
 

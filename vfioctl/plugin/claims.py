@@ -180,10 +180,9 @@ def returned(ledger: Ledger, now: float) -> Ledger:
 
 def due(ledger: Ledger, now: float) -> tuple[Claim, ...]:
     """Return the claims that have ended: nobody lists them, and nobody has their groups open."""
-    absent = (claim for claim in ledger.claims.in_no_order() if claim.absent is not None)
     ended = (
         claim
-        for claim in absent
+        for claim in ledger.claims.in_no_order()
         if lapsed(claim, now)
         and not claim.cleaning
         and ledger.scanned is not None

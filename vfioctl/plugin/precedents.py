@@ -9,9 +9,8 @@ from __future__ import annotations
 from heapq import heappop, heappush
 
 from vfioctl.model.value import NamedTuple
-from vfioctl.plugin.arbiter import IN_USE, Arbitration, Watch, arbitrate, deadlines_of
+from vfioctl.plugin.arbiter import Arbitration, Watch, arbitrate, deadlines_of, taken_out
 from vfioctl.plugin.claims import HOLD_OFF
-from vfioctl.plugin.values import Offer
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from vfioctl.plugin.arbiter import Modes
     from vfioctl.plugin.claims import Claim, Key, Ledger
-    from vfioctl.plugin.values import Item
+    from vfioctl.plugin.values import Item, Offer
 
     Places: TypeAlias = "frozenset[object]"
     """Ids of items, and numbers of groups."""
@@ -133,7 +132,7 @@ def _decided(watch: Watch, known: _Decided, touched: Places, modes: Modes, now: 
     in_use = (known.in_use - items.keys()) | taken
     if in_use == known.in_use:
         return known
-    return known._replace(in_use=in_use, published=_without(known.offer, in_use))
+    return known._replace(in_use=in_use, published=taken_out(known.offer, in_use))
 
 
 def _both(one: Collection[object], other: Collection[object]) -> list[object]:
@@ -153,11 +152,3 @@ def _by_place(offer: Offer) -> dict[object, list[Item]]:
             for place in (item.id, *item.groups):
                 near.setdefault(place, []).append(item)
     return near
-
-
-def _without(offer: Offer, in_use: frozenset[str]) -> Offer:
-    """Return an offer in which these items are in use."""
-    if not in_use:
-        return offer
-    items = [item._replace(reason=IN_USE) if item.id in in_use else item for item in offer.items]
-    return Offer(offer.resource, tuple(items))

@@ -64,9 +64,8 @@ class Manager:
         end = time.monotonic() + deadline
         while (now := self.shown(name)) != value:
             assert time.monotonic() < end, f"{name} is {now!r} and not {value!r}: {log()[-2000:]}"
-            time.sleep(
-                1.0
-            )  # to ask is to start two programs, and takes the processor from whom is asked about
+            # To ask is to start two programs, and takes the processor from whom is asked about.
+            time.sleep(1.0)
 
     def is_up(self) -> bool:
         """Tell whether it has come up."""
