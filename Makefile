@@ -48,8 +48,12 @@ system-packages: $(VENV)/.dev
 	@$(BIN)/python -m tools.libvirt_schemas
 
 .PHONY: unit
-unit: $(VENV)/.dev ## unit and integration tests on every core; K=expression selects
-	@$(BIN)/python -m pytest --quiet $(if $(K),-k '$(K)',--numprocesses=auto --dist=worksteal)
+unit: $(VENV)/.dev ## the tests that are quick, on every core, in less than a minute; K=expression selects of all
+	@$(BIN)/python -m pytest --quiet $(if $(K),-k '$(K)',-m 'not long' --numprocesses=auto --dist=worksteal)
+
+.PHONY: long
+long: $(VENV)/.dev ## the tests that are not: properties, programs, every command line of every page
+	@$(BIN)/python -m pytest --quiet -m long --numprocesses=auto --dist=worksteal
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, codespell, docstring coverage, generated files

@@ -104,6 +104,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if _is_property(item):
             item.add_marker("no_cover")
+        if item.get_closest_marker("slow") or item.get_closest_marker("no_cover"):
+            item.add_marker("long")
     items.sort(key=_turn)
     if config.getoption("--regen"):
         others = [item for item in items if "golden" not in getattr(item, "fixturenames", ())]

@@ -39,9 +39,9 @@ INTERRUPTED: Final = 130
 """The exit code after an interrupt, as a shell has it."""
 
 _PYTHON: Final = sys.executable
-_REPORT: Final = PROJECT / "build" / "junit.xml"
+_REPORTS: Final = PROJECT / "build"
 _COVERAGE: Final = PROJECT / "build" / "coverage"
-_UNIT_SECONDS: Final = 1200
+_PYTEST_SECONDS: Final = 1200
 _LAB_SECONDS: Final = 4500
 
 
@@ -66,27 +66,38 @@ def floors() -> Iterator[Outcome]:
 
 
 def unit() -> Iterator[Outcome]:
-    """Run unit and integration tests, with branch coverage."""
+    """Run the tests that are quick, with branch coverage."""
     _COVERAGE.mkdir(parents=True, exist_ok=True)
     # A run that dies early must not be judged by what an earlier one left.
-    for left_over in (_REPORT, *_COVERAGE.glob("data*")):
-        left_over.unlink(missing_ok=True)
-    # One process more than there are cores: some tests wait for what never comes.
-    processes = len(os.sched_getaffinity(0)) + 1
-    command = [_PYTHON, "-m", "pytest", "--quiet", "--continue-on-collection-errors"]
-    command += [f"--numprocesses={processes}", "--dist=worksteal", "--durations=5", "--durations-min=1"]
+    for left_over in _COVERAGE.glob("data*"):
+        left_over.unlink()
     # The floor of coverage is checked once, below, where it has a line of its own.
-    command += ["--cov", "--cov-report=", "--cov-fail-under=0", f"--junit-xml={_REPORT}"]
-    ended = run(command, timeout=_UNIT_SECONDS)
-    counts, notes = _junit()
-    result: Result = "passed" if ended.code == 0 and counts.passed else "failed"
-    yield Outcome("pytest", result, ended.seconds, remark_on(counts, ended.code), counts, notes)
+    yield _pytest("unit", "not long", "--cov", "--cov-report=", "--cov-fail-under=0")
     total = run([_PYTHON, "-m", "coverage", "report"], timeout=60, quiet=True)
     if total.code:
         print(total.output)
     percent = re.search(r"^TOTAL.* (\S+%)$", total.output, re.MULTILINE)
     remark = f"{percent[1]} of lines and branches" if percent else "no data"
     yield Outcome("coverage", "failed" if total.code else "passed", total.seconds, remark)
+
+
+def long() -> Iterator[Outcome]:
+    """Run the tests that are not: properties, programs, every command line of every page."""
+    yield _pytest("long", "long")
+
+
+def _pytest(tier: str, marks: str, *more: str) -> Outcome:
+    """Run the tests with these marks on every core."""
+    report = _REPORTS / f"junit-{tier}.xml"
+    report.unlink(missing_ok=True)
+    # One process more than there are cores: some tests wait for what never comes.
+    processes = len(os.sched_getaffinity(0)) + 1
+    command = [_PYTHON, "-m", "pytest", "--quiet", "--continue-on-collection-errors", "-m", marks]
+    command += [f"--numprocesses={processes}", "--dist=worksteal", "--durations=5", "--durations-min=1"]
+    ended = run([*command, *more, f"--junit-xml={report}"], timeout=_PYTEST_SECONDS)
+    counts, notes = _junit(report)
+    result: Result = "passed" if ended.code == 0 and counts.passed else "failed"
+    return Outcome(f"{tier} tests", result, ended.seconds, remark_on(counts, ended.code), counts, notes)
 
 
 def lab() -> Iterator[Outcome]:
@@ -121,6 +132,7 @@ STAGES: Final[dict[str, Callable[[], Iterator[Outcome]]]] = {
     "types": types,
     "floors": floors,
     "unit": unit,
+    "long": long,
     "wheel": wheel,
     "lab": lab,
 }
@@ -189,13 +201,13 @@ def summary(
     yield str(total)
 
 
-def _junit() -> tuple[Counts, tuple[str, ...]]:
+def _junit(report: Path) -> tuple[Counts, tuple[str, ...]]:
     """Return the counts of the pytest run, and each reason for skipping with how many tests it took.
 
     Nothing was counted where pytest did not come to write its report.
     """
     try:
-        suites = ET.parse(_REPORT).getroot()  # noqa: S314 - written by pytest a moment ago
+        suites = ET.parse(report).getroot()  # noqa: S314 - written by pytest a moment ago
     except (FileNotFoundError, ET.ParseError):
         return Counts(), ()
     tests = failed = skipped = 0

@@ -111,6 +111,7 @@ def at_rest(pid: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_a_stuck_unbind_costs_the_timeout_and_no_more(base: Path, state: str) -> None:
     """The program ends with exit 8 while its writers still hang; so does recover, until the holder leaves."""
     began = time.monotonic()

@@ -106,6 +106,7 @@ def test_anything_else_is_a_crash(problem: Exception, trial: Callable[..., Guard
     assert Path(path).read_bytes() == b"first"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "act", [lambda: time.sleep(60), lambda: sum(range(100_000))], ids=["wait", "compute"]
 )

@@ -91,6 +91,7 @@ def test_a_run_is_summed_up() -> None:
     assert "admission p50 0.50 s" in third
 
 
+@pytest.mark.slow
 def test_a_picture_is_drawn_where_that_is_possible(tmp_path: Path) -> None:
     """A PNG beside the record."""
     pytest.importorskip("matplotlib", reason="no picture without `pip install --group plots`")

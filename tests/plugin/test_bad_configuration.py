@@ -136,6 +136,7 @@ def test_each_wrong_one_is_refused_and_the_key_is_named() -> None:
         assert refused.value.hint, message
 
 
+@pytest.mark.slow
 def test_the_command_says_the_same(tmp_path: Path) -> None:
     """A few of each sort, and bytes that are no text, through the real command."""
     chance = Random(6)  # noqa: S311 - the same ones each time

@@ -56,6 +56,7 @@ def test_a_resource_is_registered_listed_and_allocated(place: Path, by_path: boo
     asyncio.run(run())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("watcher", [False, True])
 def test_fifty_restarts_leave_nothing_behind(place: Path, watcher: bool) -> None:
     """No descriptor, task, socket or thread more than after the first; never two live registrations."""

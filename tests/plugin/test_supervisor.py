@@ -343,6 +343,7 @@ def test_strangers_disturb_nobody(place: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_who_does_not_read_the_list_holds_up_nobody(place: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What it did not take is not kept for it: when it reads again, it gets the last list."""
     many = [f"device-{number:04}" for number in range(2000)]

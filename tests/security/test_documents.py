@@ -67,6 +67,7 @@ def test_an_xml_that_expands_or_fetches_is_refused(name: str) -> None:
         parse_source("vm.xml", content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", YAML)
 def test_a_yaml_that_expands_or_acts_is_refused(name: str) -> None:
     """Aliases are not read at all; a cluster prints none."""
