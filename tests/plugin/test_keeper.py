@@ -16,6 +16,8 @@ from vfioctl.sysfs.openers import Opener
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vfioctl.plugin.claims import Key
+
 GPU = Item("0000:01:00.0", "v.io/gpu", (at("0000:01:00.0"),), (), 1, None, (1,))
 AUDIO = Item("0000:01:00.1", "v.io/audio", (at("0000:01:00.1"),), (), 1, None, (1,))
 OFFERS = (Offer("v.io/gpu", (GPU,)), Offer("v.io/audio", (AUDIO,)))
@@ -32,6 +34,12 @@ class Clock:
         return self.now
 
 
+def told(keeper: Keeper, listed: dict[Key, Owner], asked: float) -> None:
+    """Have it note all of a list."""
+    for _ in keeper.observing(listed, asked):
+        pass
+
+
 def test_every_claim_survives_a_kill(tmp_path: Path) -> None:
     """Reserved, listed, absent, bound: nothing of it is in the kubelet's list, or not yet."""
     path = str(tmp_path / "claims.json")
@@ -40,7 +48,7 @@ def test_every_claim_survives_a_kill(tmp_path: Path) -> None:
     keeper.arbitrate(OFFERS, {})
     keeper.reserve([GPU, AUDIO])
     clock.now = 105.0
-    keeper.observe({("v.io/gpu", GPU.id): VM}, 104.0)
+    told(keeper, {("v.io/gpu", GPU.id): VM}, 104.0)
     keeper.change(keeper.ledger.claims[1], bound=GPU.members)
     assert {claim.absent for claim in keeper.ledger.claims} == {None, 105.0}
     assert Keeper(path, "boot", clock).ledger.claims == keeper.ledger.claims
@@ -109,8 +117,34 @@ def test_other_plugins_devices_are_nothing_to_us() -> None:
     """The kubelet lists everybody's."""
     keeper = Keeper()
     keeper.arbitrate(OFFERS, {})
-    keeper.observe({("nvidia.com/gpu", "GPU-1"): VM, ("v.io/gpu", GPU.id): VM}, keeper.clock())
+    told(keeper, {("nvidia.com/gpu", "GPU-1"): VM, ("v.io/gpu", GPU.id): VM}, keeper.clock())
     assert list(keeper.ledger.claims) == [Claim("v.io/gpu", GPU.id, (1,), GPU.members, owner=VM)]
+
+
+def test_what_is_claimed_between_two_parts_of_a_list_is_later_than_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of thousands the list is noted in parts, and calls are answered in between."""
+    monkeypatch.setattr("vfioctl.plugin.keeper._PART", 1)
+    clock = Clock()
+    keeper = Keeper(clock=clock)
+    keeper.arbitrate(OFFERS, {})
+    keeper.reserve([GPU])
+    keeper.reserve([AUDIO])
+    clock.now += 5
+    parts = keeper.observing({}, clock.now)
+    next(parts)
+    assert keeper.ledger.quiet(clock.now)
+    (gone,) = [claim for claim in keeper.ledger.claims if claim.absent is not None]
+    (other,) = [item for item in (GPU, AUDIO) if item.id != gone.id]
+    ended = keeper.ledger.claim((gone.resource, gone.id))
+    assert ended is not None
+    clock.now += 0.01
+    keeper.reserve([other])
+    keeper.end(ended)
+    assert list(parts) == [None]
+    assert not keeper.ledger.quiet(clock.now)
+    assert [(claim.id, claim.absent) for claim in keeper.ledger.claims] == [(other.id, None)]
 
 
 def test_conflicts_and_leaks_are_said_once_each(caplog: pytest.LogCaptureFixture) -> None:
@@ -123,12 +157,12 @@ def test_conflicts_and_leaks_are_said_once_each(caplog: pytest.LogCaptureFixture
     keeper.reserve([AUDIO])
     for _ in range(3):
         clock.now += 5
-        keeper.observe({("v.io/gpu", GPU.id): VM, ("v.io/audio", AUDIO.id): OTHER}, clock.now)
+        told(keeper, {("v.io/gpu", GPU.id): VM, ("v.io/audio", AUDIO.id): OTHER}, clock.now)
     assert keeper.counts.group_conflicts == 1
     assert caplog.text.count("ns/other (container compute) was given 0000:01:00.1") == 1
     for _ in range(20):
         clock.now += 5
-        keeper.observe({}, clock.now)
+        told(keeper, {}, clock.now)
         keeper.opened((Opener(1, 7, "qemu"),), clock.now)
     assert caplog.text.count("leak: pid 7 (qemu)") == 2
 

@@ -148,7 +148,8 @@ class World:
         """Ask the kubelet and look for open nodes, as `vfioctl.plugin.minding` does."""
         keeper = self.plugin.keeper
         keeper.opened(tuple(Opener(group, pid, "qemu") for group, (_, pid) in self.open.items()), self.now)
-        keeper.observe(self.listed(), self.now)
+        for _ in keeper.observing(self.listed(), self.now):
+            pass
         for claim in keeper.due():
             keeper.end(claim)
         self.last_poll = self.now

@@ -132,22 +132,46 @@ def observe(
     A kubelet that has just returned may not know its pods yet: what it does not list is not held against
     anybody for a while.
     """
+    keys = to_observe(ledger, listed)
+    return observe_some(ledger, keys, listed, items, asked, now)._replace(answered=True)
+
+
+def to_observe(ledger: Ledger, listed: Mapping[Key, Owner]) -> tuple[Key, ...]:
+    """Return the keys about which a list of the kubelet may say anything new.
+
+    Of thousands that nobody has any more most are known as such.
+    """
+    known = (
+        key
+        for key, claim in ledger.claims.items()
+        if claim.absent is None or key in listed or not (claim.groups or claim.members)
+    )
+    return (*known, *(key for key in listed if ledger.claim(key) is None))
+
+
+def observe_some(
+    ledger: Ledger,
+    keys: Iterable[Key],
+    listed: Mapping[Key, Owner],
+    items: Mapping[Key, Item],
+    asked: float,
+    now: float,
+) -> Ledger:
+    """Note what the kubelet lists of these only: it has not answered until all are noted."""
     returning = ledger.renewed is not None and now < ledger.renewed + HOLD_OFF
     changes: dict[Key, Claim] = {}
-    for key, claim in ledger.claims.items():
-        placed = claim if claim.groups or claim.members else _placed(claim, items.get(key))
-        owner = listed.get(key)
-        if placed is claim and owner is None and claim.absent is not None:
-            continue  # Of thousands that nobody has any more most are known as such.
-        after = _observed(placed, owner, asked, now, returning)
-        if after is not claim:
+    for key in keys:
+        before, owner = ledger.claim(key), listed.get(key)
+        if before is not None:
+            placed = before if before.groups or before.members else _placed(before, items.get(key))
+            after = _observed(placed, owner, asked, now, returning)
+        elif owner is not None:
+            after = _placed(Claim(*key, (), owner=owner), items.get(key))
+        else:
+            continue  # It has ended meanwhile.
+        if after is not before:
             changes[key] = after
-    for key, owner in listed.items():
-        if ledger.claim(key) is None:
-            item = items.get(key)
-            groups, members = (item.groups, item.members) if item is not None else ((), ())
-            changes[key] = Claim(*key, groups, members, owner=owner)
-    return ledger._replace(claims=ledger.claims.replaced(changes), answered=True)
+    return ledger._replace(claims=ledger.claims.replaced(changes))
 
 
 def _placed(claim: Claim, item: Item | None) -> Claim:

@@ -31,7 +31,7 @@ UNSEEN = 2.0
 def follow_up(ledger: Ledger, ended: float | None, asked: float) -> float | None:
     """Return when to ask sooner than every few seconds; None where there is no reason to, or not any more."""
     when = _after_farewell(ledger, ended, asked)
-    if when is not None or not any(_unseen(ledger, claim) for claim in ledger.claims):
+    if when is not None or not any(_unseen(ledger, claim) for claim in ledger.claims.in_no_order()):
         return when
     return asked + UNSEEN
 
@@ -42,7 +42,7 @@ def _after_farewell(ledger: Ledger, ended: float | None, asked: float) -> float 
     if asked < ended:
         return ended
     # What the kubelet does not list any more is asked about when it can be released.
-    if all(claim.absent is not None for claim in ledger.claims):
+    if all(claim.absent is not None for claim in ledger.claims.in_no_order()):
         return None
     return asked + EAGER if asked + EAGER <= ended + GRACE else None
 

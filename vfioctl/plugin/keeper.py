@@ -17,7 +17,7 @@ from vfioctl.plugin.succession import reserve
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from vfioctl.plugin.arbiter import Arbitration, Modes
@@ -29,9 +29,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("vfioctl.plugin")
 
+_PART = 64
+"""Claims that are noted at one time: a millisecond, or two where all of them changed."""
+
 
 class Keeper:
-    """The ledger of the moment; everything here ends before the next call begins."""
+    """The ledger of the moment; everything here, or each part of it, ends before the next call begins."""
 
     def __init__(
         self, path: str | None = None, boot: str = "", clock: Callable[[], float] = monotonic
@@ -104,11 +107,20 @@ class Keeper:
         specs = self.ledger.specs.noting([(one.resource, one.id) for one in taken], self.ledger.claims, now)
         self._take(reserve(self.ledger, taken, now)._replace(specs=specs))
 
-    def observe(self, listed: Mapping[Key, Owner], asked: float) -> None:
-        """Note the kubelet's list; what it lists of other plugins is nothing to us."""
+    def observing(self, listed: Mapping[Key, Owner], asked: float) -> Iterator[None]:
+        """Note the kubelet's list, while this is walked; what it lists of other plugins is nothing to us.
+
+        Of thousands it is noted in parts, after each of which calls may be answered: what they claim is later
+        than the list.
+        """
         ours = {claim.resource for claim in self.ledger.claims.in_no_order()} | self._resources
         mine = {key: owner for key, owner in listed.items() if key[0] in ours}
-        self._take(claims.observe(self.ledger, mine, self._items, asked, self.clock()))
+        keys, now = claims.to_observe(self.ledger, mine), self.clock()
+        for begin in range(0, len(keys), _PART):
+            part = keys[begin : begin + _PART]
+            self._take(claims.observe_some(self.ledger, part, mine, self._items, asked, now))
+            yield
+        self._take(self.ledger._replace(answered=True))
         self._report()
 
     def opened(self, openers: tuple[Opener, ...], asked: float) -> None:

@@ -135,7 +135,9 @@ class Minder:
             due = self._due()
             if due is None or due > self.keeper.clock():
                 await self._wait(self.keeper.ledger, due, self._poked.wait(), self._woken.wait())
-                await asyncio.sleep(self._rhythm.gather)
+                # When to ask follows from all claims, and what changes one of them is no haste by itself.
+                heard = self._poked.is_set() or self._woken.is_set()
+                await asyncio.sleep(self._rhythm.gather if heard else self._rhythm.least)
                 self._woken.clear()
                 if self._poked.is_set():
                     self._poked.clear()
@@ -188,7 +190,8 @@ class Minder:
             self.troubles.failed(Source.PODS, str(error))
             return
         self.troubles.succeeded(Source.PODS)
-        self.keeper.observe(listed, asked)
+        for _ in self.keeper.observing(listed, asked):
+            await asyncio.sleep(0)
 
     def _begin_release(self, claim: Claim) -> None:
         task = asyncio.create_task(self._release(self.keeper.change(claim, cleaning=True)))
