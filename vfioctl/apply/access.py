@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errno import EACCES, EPERM, EROFS
 
-from vfioctl.apply.asking import ask_each
+from vfioctl.apply.asking import TURN, ask_around, ask_each
 from vfioctl.apply.port import OpenToWrite, ReadText
 from vfioctl.errors import NotPermittedError, VfioctlError
 from vfioctl.lean import contextmanager
@@ -39,7 +39,8 @@ def check_writable(port: Port) -> None:
         NotPermittedError: it cannot.
 
     """
-    ((may,),) = (answer or (None,) for answer in ask_each(port, [(OpenToWrite(_PROBE),)]))
+    answers = ask_around(port, (OpenToWrite(_PROBE),))
+    may = answers[0] if answers else None
     if may is not None and may.errno in {EACCES, EPERM, EROFS}:
         how = "is read-only, as in a container" if may.errno == EROFS else "may not be written"
         raise NotPermittedError(
@@ -54,10 +55,14 @@ def read_boot_id(port: Port) -> str:
         VfioctlError: it cannot be told; what a journal says could then be of any.
 
     """
-    boot_id = read_texts(port, [paths.BOOT_ID])[0]
-    if not boot_id:
+    answers = ask_around(port, (ReadText(paths.BOOT_ID),))
+    if answers is None:
+        raise VfioctlError(
+            f"cannot read {paths.BOOT_ID}: no answer in {TURN:g} s", hint="see what keeps the host busy: top"
+        )
+    if not answers[0].text:
         raise VfioctlError(f"cannot read {paths.BOOT_ID}", hint="see whether /proc is mounted")
-    return boot_id
+    return answers[0].text
 
 
 def read_texts(port: Port, texts: Sequence[str]) -> list[str | None]:
