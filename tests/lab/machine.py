@@ -44,12 +44,15 @@ PROCESSOR: Final = {
 """Accelerator and processor. With a thread for each virtual processor, QEMU 10.0 aborts now and then while
 the kernel sizes BARs (assertion in iotlb_to_section): 1 of 3 starts of the largest machine on a busy host.
 With instructions a nanosecond of the guest's time is one instruction: figures that no other work disturbs."""
-LEAN: Final = ("no_timer_check", "tsc=reliable", "init_on_alloc=0", "lsm=lockdown,capability,yama")
+LEAN: Final = (
+    "no_timer_check", "tsc=reliable", "init_on_alloc=0", "mitigations=off", "lsm=lockdown,capability,yama",
+)  # fmt: skip
 """What the kernel is told beside. It is not to judge the timer by how often it ticks: a guest that got too
 little of the processor panicked there ("timer doesn't work through Interrupt-remapped IO-APIC"). It may trust
 the processors' counter, which is one for all of them: 6.1 takes those of AMD for unsynchronized, and reads
-each time from a device then (HPET). It need not clear memory that is about to be written, and does without
-the security modules that need a policy."""
+each time from a device then (HPET). It need not clear memory that is about to be written, nor guard against
+a processor that guesses, which an emulated one does not, and does without the security modules that need a
+policy."""
 RUNNING: Final[set[subprocess.Popen[bytes]]] = set()
 """Every QEMU of this process that has not been ended yet."""
 STOPPED: Final = threading.Event()

@@ -15,7 +15,7 @@ from tests.lab.results import Case
 SNAPSHOT: Final = "host.tar.gz"
 LIVE: Final = "scan.json"
 DEADLINE: Final = 120.0
-"""Seconds that scan may take here, beside two guests that keep the machine busy."""
+"""Seconds that scan may take here, beside guests that keep the machine busy."""
 NAME: Final = "outside::snapshot_of_the_live_guest_reads_back_equal"
 
 

@@ -6,17 +6,17 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.lab import cpio, outside, runner
+import pytest
+
+from tests.lab import cpio, machine, outside, runner
 from tests.lab.guest import disk, kernel
 from tests.lab.guest.plugin import scenario_name
 from tests.lab.ingredients import Cache
 from tests.lab.results import Boot, Case
-from tests.lab.topologies import BARE, HOTPLUG, LIBVIRT, RESTARTED, SERVER
+from tests.lab.topologies import BARE, HOTPLUG, LEGACY, LIBVIRT, RESTARTED, SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
     from tests.lab.runner import Order
     from tests.lab.topology import Topology
@@ -128,16 +128,54 @@ def met(monkeypatch: pytest.MonkeyPatch, *orders: Order) -> list[Boot]:
     return runner.run_all(runner.Lab(Cache(Path()), "tcg", Path(), Path(), print), orders)
 
 
-def test_a_guest_that_waits_runs_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a third. Rows are in the order asked for."""
-    boots = met(monkeypatch, *(runner.Order(machine, "6.1") for machine in (SERVER, HOTPLUG, BARE)))
-    assert [boot.topology for boot in boots] == ["server", "hotplug", "bare"]
+@pytest.mark.parametrize(
+    "machines", [(SERVER, BARE, HOTPLUG), (HOTPLUG, LEGACY, HOTPLUG), (SERVER, BARE, LIBVIRT)]
+)
+def test_guests_are_three_at_a_time(monkeypatch: pytest.MonkeyPatch, machines: tuple[Topology, ...]) -> None:
+    """Whichever they are. Rows are in the order asked for."""
+    boots = met(monkeypatch, *(runner.Order(machine, "6.1") for machine in machines))
+    assert [boot.topology for boot in boots] == [machine.name for machine in machines]
 
 
-def test_guests_that_wait_are_two_at_a_time_when_there_are_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As any others."""
-    boots = met(monkeypatch, *(runner.Order(HOTPLUG, kernel) for kernel in ("6.1", "6.12")))
-    assert [boot.kernel for boot in boots] == ["6.1", "6.12"]
+def test_a_guest_that_waits_is_beside_two_that_do_not_while_there_are_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever the order: no core is its for long."""
+    begun: list[str] = []
+    all_here = threading.Barrier(3, timeout=20)
+
+    def run_one(_lab: object, order: Order) -> Boot:
+        begun.append(order.topology.name)
+        all_here.wait()
+        return Boot(order.machine, order.kernel, "", "6.1", (), 1.0, "")
+
+    monkeypatch.setattr(runner, "run_one", run_one)
+    asked = [runner.Order(machine, "6.1") for machine in (SERVER, BARE, LIBVIRT, LIBVIRT, HOTPLUG, LEGACY)]
+    runner.run_all(runner.Lab(Cache(Path()), "tcg", Path(), Path(), print), asked)
+    assert [sorted(begun[:3]), sorted(begun[3:])] == [
+        ["bare", "hotplug", "server"],
+        ["legacy", "libvirt", "libvirt"],
+    ]
+
+
+def test_where_a_guest_cannot_be_run_the_others_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And none is started after that."""
+    begun: list[str] = []
+    ended = threading.Event()
+
+    def run_one(_lab: object, order: Order) -> Boot:
+        begun.append(order.topology.name)
+        if order.topology is not BARE:
+            assert ended.wait(20)
+        raise OSError(order.topology.name)
+
+    monkeypatch.setattr(runner, "run_one", run_one)
+    monkeypatch.setattr(machine, "end_all", ended.set)
+    asked = [runner.Order(one, "6.1") for one in (SERVER, BARE, HOTPLUG, LIBVIRT, LIBVIRT)]
+    with pytest.raises(OSError, match="bare"):
+        runner.run_all(runner.Lab(Cache(Path()), "tcg", Path(), Path(), print), asked)
+    assert ended.is_set()
+    assert set(begun) <= {"bare", "hotplug", "server"}
 
 
 def test_a_disk_holds_what_decides_about_the_next_boot_and_nothing_else(tmp_path: Path) -> None:

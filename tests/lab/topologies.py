@@ -79,6 +79,7 @@ SERVER: Final = Topology(
     ),
     backends=_network(1, 2, 3, 4, 5),
     numa_nodes=2,
+    processors=2,
     memory_mib=1280,
     default_route="0000:41:00.0",
     disks=("disk1", "disk2"),
@@ -100,6 +101,7 @@ LEGACY: Final = Topology(
     globals=NATIVE_HOTPLUG,
     default_route="0000:01:00.0",
     containers=True,
+    waits=True,
 )
 """A conventional bridge on shpchp with two cards behind it in its group; a device without any driver."""
 
@@ -190,4 +192,4 @@ LIBVIRT: Final = Topology(
 TOPOLOGIES: Final = {
     topology.name: topology for topology in (SERVER, WORKSTATION, LEGACY, LIBVIRT, HOTPLUG, RESTARTED, BARE)
 }
-"""Those first that take longest: of two guests side by side, none is waited for alone for long."""
+"""Those first that take longest: of guests side by side, none is waited for alone for long."""

@@ -42,7 +42,8 @@ class Topology(NamedTuple):
     iommu: bool = True
     globals: Properties = ()
     numa_nodes: int = 1
-    processors: int = 2
+    processors: int = 1
+    """All of them share one thread of QEMU: more find nothing that one does not, and cost a twelfth."""
     memory_mib: int = 1024
     default_route: str = ""
     """PCI address of the NIC that gets an address and the default route."""
@@ -57,7 +58,8 @@ class Topology(NamedTuple):
     services: bool = False
     """Whether the guest has a systemd, to run vfioctl as a service."""
     waits: bool = False
-    """Whether its scenarios wait for half of their time: for a slot's five seconds, for a watchdog."""
+    """Whether its scenarios wait for half of their time: for a slot's five seconds, for a watchdog, for the
+    ten seconds after which something is released."""
     restarts: tuple[tuple[Device, ...], ...] = ()
     """The devices it has each time it is started again. What stands on its disk is carried over; on such a
     machine only scenarios are run that say in which boot."""
