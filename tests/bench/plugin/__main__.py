@@ -2,7 +2,8 @@
 
 The program runs as it is, in a process of its own, for a host that is a folder: only the kernel's reports
 are made by hand. Callers and listeners are other processes that write HTTP/2 themselves (`wire`), so that the
-times are those of the program, from wire to wire. What the library itself takes (`limit`) is printed beside.
+times are those of the program, from wire to wire. What the library itself takes (`limit`) is measured by
+turns with it, and printed beside.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import os
 import tempfile
 import time
+from contextlib import asynccontextmanager
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,7 +33,12 @@ PACE = 10.0
 """Calls of each of them in a second: a kubelet admits one pod after the other, and makes far fewer."""
 TARGETS = 2.0, 10.0
 """Milliseconds: half of all calls, and all but one of a hundred."""
-PARTS = ("allocate", "limit", "changes", "idle", "restarts")
+PARTS = ("allocate", "changes", "idle", "restarts")
+TURN = 2.0
+"""Seconds of calls of the program, and as many of the library alone, by turns: a machine may be slow for a
+while."""
+NOTHING = "0a00"
+"""A request of nothing, in hexadecimal digits."""
 WARM_UP = 20
 """Restarts before the first footprint: pools fill and caches settle."""
 
@@ -78,7 +85,6 @@ async def _rows(scene: Stage, options: argparse.Namespace) -> AsyncIterator[Row]
     yield await _registration(scene)
     parts = {
         "allocate": lambda: _allocations(scene, options.seconds),
-        "limit": lambda: _limit(options.seconds),
         "changes": lambda: _changes(scene, options.changes),
         "idle": lambda: _idle(scene, options.idle),
         "restarts": lambda: _restarts(scene, options.restarts),
@@ -100,20 +106,44 @@ async def _registration(scene: Stage) -> Row:
 async def _allocations(scene: Stage, seconds: float) -> AsyncIterator[Row]:
     paths = scene.paths()
     requests = [_requests(scene.size, number) for number in range(len(paths))]
-    for title, ways, rate in _loads(len(paths)):
-        called = [paths[number] for number in ways]
-        asked = [requests[number] for number in ways]
-        order = {"paths": called, "each": CALLERS // len(ways) if rate != 0 else 1, "requests": asked}
-        await scene.handled()
-        before = cpu_seconds(scene.plugin.pid)
-        times = await _calls(title, order | {"seconds": seconds, "rate": rate or None})
-        spent = cpu_seconds(scene.plugin.pid) - before
-        targets = TARGETS if rate != 0 else (None, None)
-        for row in _rows_of(f"Allocate, {title}", times, targets):
-            yield row
-        for row in _rows_of("    of it in the program's own code", await scene.handled(), targets):
-            yield row
-        yield Row("    processor time of a call", spent / len(times) * 1e6, "us")
+    async with _library() as alone:
+        for title, ways, rate in _loads(len(paths)):
+            more = {"each": CALLERS // len(ways) if rate != 0 else 1, "rate": rate or None}
+            ours = {
+                "paths": [paths[way] for way in ways],
+                "requests": [requests[way] for way in ways],
+                **more,
+            }
+            nothing = {"paths": [alone] * len(ways), "requests": [[NOTHING]] * len(ways), **more}
+            await scene.handled()
+            times, of_library, spent = [], [], 0.0
+            for _ in range(max(1, round(seconds / TURN))):
+                before = cpu_seconds(scene.plugin.pid)
+                times += await _calls(title, ours | {"seconds": min(TURN, seconds)})
+                spent += cpu_seconds(scene.plugin.pid) - before
+                of_library += await _calls(title, nothing | {"seconds": min(TURN, seconds)})
+            targets = TARGETS if rate != 0 else (None, None)
+            for row in _rows_of(f"Allocate, {title}", times, targets):
+                yield row
+            for row in _rows_of("    of it in the program's own code", await scene.handled(), targets):
+                yield row
+            for row in _rows_of("    an empty method of the library, by turns with it", of_library):
+                yield row
+            yield Row("    processor time of a call", spent / len(times) * 1e6, "us")
+
+
+@asynccontextmanager
+async def _library() -> AsyncIterator[str]:
+    """Serve a method that does nothing, in a process of its own, at this path."""
+    with tempfile.TemporaryDirectory(prefix="vb-") as folder:
+        process = await python("limit", f"{folder}/s", stdin=asyncio.subprocess.DEVNULL)
+        try:
+            assert process.stdout is not None
+            await process.stdout.readline()
+            yield f"{folder}/s"
+        finally:
+            process.kill()
+            await process.wait()
 
 
 def _loads(paths: int) -> list[tuple[str, list[int], float | None]]:
@@ -153,29 +183,6 @@ def _rows_of(
 def _percentiles(seconds: Sequence[float]) -> tuple[float, float]:
     cuts = quantiles(seconds, n=100)
     return cuts[49] * 1000, cuts[98] * 1000
-
-
-async def _limit(seconds: float) -> AsyncIterator[Row]:
-    """Call a method that does nothing."""
-    with tempfile.TemporaryDirectory(prefix="vb-") as folder:
-        path = f"{folder}/s"
-        process = await python("limit", path, stdin=asyncio.subprocess.DEVNULL)
-        try:
-            assert process.stdout is not None
-            await process.stdout.readline()
-            for title, ways, rate in _loads(1):
-                paths = [path] * len(ways)
-                order = {"paths": paths, "each": CALLERS // len(ways) if rate != 0 else 1}
-                order |= {"requests": [["0a00"]] * len(ways), "seconds": seconds, "rate": rate or None}
-                before = cpu_seconds(process.pid)
-                times = await _calls(title, order)
-                for row in _rows_of(f"the library alone, {title}", times):
-                    yield row
-                spent = cpu_seconds(process.pid) - before
-                yield Row("    processor time of a call", spent / len(times) * 1e6, "us")
-        finally:
-            process.kill()
-            await process.wait()
 
 
 async def _changes(scene: Stage, changes: int) -> AsyncIterator[Row]:
