@@ -55,9 +55,9 @@ class View(NamedTuple):
     more: bool = False
     """Whether this is what was known before, and a look at everything has only come a part further."""
 
-    def parts(self) -> tuple[object, ...]:
-        """Return what most looks have in common, as the very same objects."""
-        return self.host.devices + self.host.groups
+    def parts(self) -> tuple[tuple[object, ...], ...]:
+        """Return what most looks have in common, as rows of the very same objects."""
+        return self.host.devices, self.host.groups
 
 
 class Decisions:

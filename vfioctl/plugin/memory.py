@@ -8,6 +8,7 @@ resource of which none of that changed is as it was.
 from __future__ import annotations
 
 from vfioctl.model.device import PhysicalFunction
+from vfioctl.model.likeness import between
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.lots import lots, resources_of, selects
 from vfioctl.plugin.resources import NOTHING, begun, claimed, offered, put_together, spread_groups
@@ -16,7 +17,7 @@ from vfioctl.plugin.settings import Kind
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import TypeVar
 
     from vfioctl.model.address import PciAddress
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from vfioctl.plugin.sight import Sight
     from vfioctl.plugin.values import Item
 
-    Key = TypeVar("Key")
+    Part = TypeVar("Part")
 
 
 class _Known(NamedTuple):
@@ -161,10 +162,10 @@ def _changes(known: _Known, host: Host, touched: frozenset[PciAddress]) -> _Chan
     """Return what changed; None where selectors may match others because of it."""
     then, now = known.host.by_address, host.by_address
     unread = {address for address, _ in known.host.unknown_fields ^ host.unknown_fields}
-    changed = touched | unread | _differing(then, now)
+    changed = touched | unread | {one.address for one in _differing(known.host.devices, host.devices)}
     if any(_reaches_further(then.get(address), now.get(address)) for address in changed):
         return None
-    groups = _differing(known.host.by_group, host.by_group)
+    groups = {one.id for one in _differing(known.host.groups, host.groups)}
     both = (side.get(address) for side in (then, now) for address in changed)
     groups |= {one.iommu_group for one in both if one is not None and one.iommu_group is not None}
     return _Changes(
@@ -196,9 +197,13 @@ def _same_items(known: _Known, changes: _Changes, kept: Mapping[str, Piece]) -> 
     return found
 
 
-def _differing(then: Mapping[Key, object], now: Mapping[Key, object]) -> set[Key]:
-    """Return what is not the same on both sides; what did not change is the very same object."""
-    return {key for key, one in now.items() if then.get(key) is not one} | (then.keys() - now.keys())
+def _differing(then: Sequence[Part], now: Sequence[Part]) -> Iterator[Part]:
+    """Yield what is on one side only, among others; what did not change is the very same object on both."""
+    old, new = between(then, now)
+    both = {id(one) for one in then[old]} & {id(one) for one in now[new]}
+    for part in (*then[old], *now[new]):
+        if id(part) not in both:
+            yield part
 
 
 def _reaches_further(then: PciDevice | None, now: PciDevice | None) -> bool:

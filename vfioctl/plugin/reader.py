@@ -13,12 +13,19 @@ import pickle
 import sys
 
 from vfioctl.errors import VfioctlError
+from vfioctl.model.likeness import between
 from vfioctl.plugin.collecting import leave_alone
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import BinaryIO
+    from typing import BinaryIO, TypeAlias
+
+    Rows: TypeAlias = Sequence[tuple[object, ...]]
+    Place: TypeAlias = tuple[int, int]
+    """A row of what is known, and a place in it."""
+    Run: TypeAlias = tuple[int, int, int] | list[object]
+    """A row of it, from one place to another; or what is new."""
 
 LENGTH_BYTES = 8
 """Of the length that comes before every message, little end first."""
@@ -55,64 +62,77 @@ def _look(scan: Callable[..., object], places: object, before: object) -> tuple[
     return (SAME, before) if seen == before else (dumps((True, seen), parts(before)), seen)
 
 
-def parts(seen: object) -> Sequence[object]:
-    """Return of what was seen the parts that the next look may have as well."""
+def parts(seen: object) -> Rows:
+    """Return of what was seen the parts that the next look may have as well, those of one kind in a row."""
     get = getattr(seen, "parts", None)
     return get() if get is not None else ()
 
 
-def dumps(message: object, known: Sequence[object]) -> bytes:
+def dumps(message: object, known: Rows) -> bytes:
     """Write a message in which each object that is known stands as its place among these."""
     buffer = io.BytesIO()
     _Writer(buffer, known).dump(message)
     return buffer.getvalue()
 
 
-def loads(message: bytes, known: Sequence[object]) -> object:
+def loads(message: bytes, known: Rows) -> object:
     """Read a message of `dumps`, given what was known."""
     return _Reader(io.BytesIO(message), known).load()
 
 
 class _Writer(pickle.Pickler):
-    def __init__(self, buffer: io.BytesIO, known: Sequence[object]) -> None:
+    def __init__(self, buffer: io.BytesIO, known: Rows) -> None:
         super().__init__(buffer, protocol=pickle.HIGHEST_PROTOCOL)
-        self._places = {id(part): place for place, part in enumerate(known)}
+        self._known = known
+        # Of a long row, runs are named: to note the places of thousands takes longer than the look.
+        short = (number for number, row in enumerate(known) if len(row) <= _LONG)
+        self._places = {id(part): (row, place) for row in short for place, part in enumerate(known[row])}
 
-    def persistent_id(self, obj: object) -> int | list[tuple[int, int] | list[object]] | None:
-        if type(obj) is tuple and len(obj) > _LONG and not self._places.keys().isdisjoint(map(id, obj)):
-            return list(self._runs(obj))
+    def persistent_id(self, obj: object) -> Place | list[Run] | None:
+        if type(obj) is tuple and len(obj) > _LONG:
+            like = (number for number, row in enumerate(self._known) if row and type(row[0]) is type(obj[0]))
+            for number in like:
+                return list(_runs(number, self._known[number], obj))
         return self._places.get(id(obj))
 
-    def _runs(self, parts: tuple[object, ...]) -> Iterator[tuple[int, int] | list[object]]:
-        """Yield from where to where a long tuple goes on as what is known, and what is new in it."""
+
+def _runs(number: int, known: tuple[object, ...], parts: tuple[object, ...]) -> Iterator[Run]:
+    """Yield from where to where a long tuple goes on as what is known, and what is new in it."""
+    old, new = between(known, parts)
+    yield number, 0, old.start
+    places = {id(part): place for place, part in enumerate(known[old], old.start)}
+    start = stop = 0
+    for part in parts[new]:
+        place = places.get(id(part))
+        if place == stop and start < stop:
+            stop += 1
+            continue
+        yield number, start, stop
         start = stop = 0
-        for part in parts:
-            place = self._places.get(id(part))
-            if place == stop and start < stop:
-                stop += 1
-                continue
-            if start < stop:
-                yield start, stop
-            start = stop = 0
-            if place is None:
-                yield [part]
-            else:
-                start, stop = place, place + 1
-        if start < stop:
-            yield start, stop
+        if place is None:
+            yield [part]
+        else:
+            start, stop = place, place + 1
+    yield number, start, stop
+    yield number, old.stop, len(known)
 
 
 class _Reader(pickle.Unpickler):
-    def __init__(self, buffer: io.BytesIO, known: Sequence[object]) -> None:
+    def __init__(self, buffer: io.BytesIO, known: Rows) -> None:
         super().__init__(buffer)
         self._known = known
 
-    def persistent_load(self, pid: int | list[tuple[int, int] | list[object]]) -> object:
-        if isinstance(pid, int):
-            return self._known[pid]
+    def persistent_load(self, pid: Place | list[Run]) -> object:
+        if isinstance(pid, tuple):
+            row, place = pid
+            return self._known[row][place]
         whole: list[object] = []
         for run in pid:
-            whole += self._known[slice(*run)] if isinstance(run, tuple) else run
+            if isinstance(run, tuple):
+                row, start, stop = run
+                whole += self._known[row][start:stop]
+            else:
+                whole += run
         return tuple(whole)
 
 

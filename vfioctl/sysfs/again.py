@@ -7,15 +7,17 @@ would give, but for two things: what changed without being named, and which prog
 
 from __future__ import annotations
 
+from itertools import islice
 from operator import itemgetter
 
 from vfioctl.model.ids import is_vfio_driver
+from vfioctl.model.likeness import between
 from vfioctl.sysfs import root as paths
 from vfioctl.sysfs.assemble import make_device
 from vfioctl.sysfs.attribute import Attributes
 from vfioctl.sysfs.classes import read_vfio_nodes_again
 from vfioctl.sysfs.fetch import Fetched, fetch
-from vfioctl.sysfs.groups import group_names
+from vfioctl.sysfs.groups import group_names, make_group
 from vfioctl.sysfs.reader import Gathered, device_names, put_together
 from vfioctl.typed import TYPE_CHECKING
 
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 
     from vfioctl.model.address import PciAddress
     from vfioctl.model.device import PciDevice
+    from vfioctl.model.group import IommuGroup
     from vfioctl.sysfs.assemble import Surroundings
     from vfioctl.sysfs.attribute import Files
     from vfioctl.sysfs.classes import VfioNodes
     from vfioctl.sysfs.fetch import Found
+    from vfioctl.sysfs.groups import GroupFacts
     from vfioctl.sysfs.reader import Reading
 
     Key = TypeVar("Key")
@@ -147,9 +151,9 @@ def _may_wait(one: Found, fetched: Fetched, vfio: VfioNodes) -> bool:
     )
 
 
-def remade(found: Mapping[PciAddress, Found], around: Surroundings, before: Reading) -> Iterator[PciDevice]:
-    """Yield the devices, those of before where neither they nor what surrounds them changed."""
-    then = before.around
+def remade(found: Mapping[PciAddress, Found], around: Surroundings, before: Reading) -> tuple[PciDevice, ...]:
+    """Return the devices, those of before where neither they nor what surrounds them changed."""
+    then, old_devices = before.around, before.host.devices
     slots, groups = _differing(around.slots, then.slots), _differing(around.vfio.groups, then.vfio.groups)
     changed = {
         *_differing(around.vfio.cdevs, then.vfio.cdevs),
@@ -162,18 +166,44 @@ def remade(found: Mapping[PciAddress, Found], around: Surroundings, before: Read
     if slots or groups:
         near = (one for one in found.values() if one.facts.iommu_group in groups or one.address.slot in slots)
         changed |= {one.address for one in near}
-    made, read = before.host.by_address, before.found
-    for address, one in found.items():
-        old = made.get(address)
-        if old is not None and address not in changed and read[address] == one:
-            yield old
-            continue
-        device = make_device(address, one.path, one.facts, around)
-        yield old if old is not None and old == device else device
+    # They are in one order, so that most of them are what they were without a look at each.
+    old, new = between(list(before.found.values()), list(found.values()))
+    if not changed <= {*islice(found, new.start, new.stop)}:
+        old, new = slice(0, len(old_devices)), slice(0, len(found))
+    some = islice(found.values(), new.start, new.stop)
+    fresh = tuple(_made_again(one, one.address in changed, around, before) for one in some)
+    return old_devices[: old.start] + fresh + old_devices[old.stop :]
+
+
+def _made_again(one: Found, changed: bool, around: Surroundings, before: Reading) -> PciDevice:  # noqa: FBT001 - a fact, not an option
+    was = before.host.by_address.get(one.address)
+    if was is not None and not changed and before.found[one.address] == one:
+        return was
+    device = make_device(one.address, one.path, one.facts, around)
+    return was if was is not None and was == device else device
+
+
+def groups_remade(found: list[tuple[int, GroupFacts]], before: Reading) -> tuple[IommuGroup, ...]:
+    """Return the groups, those of before where nothing of them changed."""
+    facts, made = before.gathered.fetched.groups, before.host.groups
+    # An outline makes its groups of the devices.
+    old, new = (
+        between(facts, found) if len(facts) == len(made) else (slice(0, len(made)), slice(0, len(found)))
+    )
+    known, by_number = dict(facts[old]), before.host.by_group
+    fresh = tuple(
+        by_number[number] if known.get(number) == its and number in by_number else make_group(number, its)
+        for number, its in found[new]
+    )
+    return made[: old.start] + fresh + made[old.stop :]
 
 
 def _differing(now: Mapping[Key, object], then: Mapping[Key, object]) -> set[Key]:
+    """Return the keys under which there is something else."""
     if now == then:
         return set()
-    changed = {key for key, value in now.items() if then.get(key) != value}
-    return changed | (then.keys() - now.keys())
+    sides = (between(list(then), list(now)), between(list(then.values()), list(now.values())))
+    first = min(new.start for _, new in sides)
+    rest = len(now) - max(new.stop for _, new in sides)
+    changed = {key for key, value in islice(now.items(), first, len(now) - rest) if then.get(key) != value}
+    return changed | {key for key in islice(then, first, len(then) - rest) if key not in now}

@@ -160,7 +160,7 @@ def _devices(
         return tuple(make_device(one.address, one.path, one.facts, around) for one in found.values())
     from vfioctl.sysfs.again import remade
 
-    return tuple(remade(found, around, before))
+    return remade(found, around, before)
 
 
 def _by_address(one: Found) -> PciAddress:
@@ -219,12 +219,9 @@ def _groups(
         return outline_groups(devices, dict(found))
     if before is None:
         return tuple(make_group(number, facts) for number, facts in found)
-    known = dict(before.gathered.fetched.groups)
-    made = before.host.by_group
-    return tuple(
-        made[number] if known.get(number) == facts and number in made else make_group(number, facts)
-        for number, facts in found
-    )
+    from vfioctl.sysfs.again import groups_remade
+
+    return groups_remade(found, before)
 
 
 def _lockdown(attributes: Attributes) -> str | None:

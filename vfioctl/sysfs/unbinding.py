@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 def mark_unbinding(found: Sequence[Found], vfio: VfioNodes, holders: Iterable[Holder]) -> list[Found]:
     """Return the devices with those marked whose unbind waits."""
-    if not vfio.groups:
+    # Nearly all of thousands have a driver; no call is made for those.
+    free = [one for one in found if one.facts.driver is None or one.facts.unbinding]
+    if not vfio.groups or not free:
         return list(found)
     driven = {one.facts.iommu_group for one in found if is_vfio_driver(one.facts.driver)}
-    parked = {one.facts.iommu_group for one in found if one.facts.driver is None and _was_vfio(one)}
+    parked = {one.facts.iommu_group for one in free if one.facts.driver is None and _was_vfio(one)}
     held = {holder.node for holder in holders}
 
     def waits(one: Found) -> bool:
@@ -36,8 +38,9 @@ def mark_unbinding(found: Sequence[Found], vfio: VfioNodes, holders: Iterable[Ho
         # A sibling explains the node: only with a holder can there be an unbind that waits.
         return node in held and _was_vfio(one)
 
+    marked = {one.address for one in free if one.facts.unbinding or waits(one)}
     return [
-        one._replace(facts=one.facts._replace(unbinding=True)) if one.facts.unbinding or waits(one) else one
+        one._replace(facts=one.facts._replace(unbinding=True)) if one.address in marked else one
         for one in found
     ]
 
