@@ -41,6 +41,7 @@ class _Known(NamedTuple):
     sight: Sight
     pieces: dict[str, Piece]
     reaches: dict[str, _Reach]
+    selection: Selection
 
 
 class _Nodes:
@@ -102,7 +103,8 @@ class Memory:
             changes = _changes(known, host, touched)
         kept = _untouched(known, host, changes) if known and changes else {}
         items = _same_items(known, changes, kept) if known and changes else {}
-        asking, selection = self._nodes.asking(sight), Selection(host)
+        asking = self._nodes.asking(sight)
+        selection = known.selection.after(host, changes.addresses) if known and changes else Selection(host)
         selected = [
             (one, kept[one.name].lots if one.name in kept else tuple(lots(host, one, asking, selection)))
             for one in resources_of(host, config)
@@ -118,7 +120,7 @@ class Memory:
             name: known.reaches[name] if known is not None and name in kept else _reach(piece.lots)
             for name, piece in pieces.items()
         }
-        self._known = _Known(host, config, cordoned, sight, pieces, reaches)
+        self._known = _Known(host, config, cordoned, sight, pieces, reaches, selection)
         return put_together(list(pieces.values()), claims)
 
 
@@ -148,6 +150,7 @@ def _bare(host: Host) -> Host:
 class _Changes(NamedTuple):
     """What changed since the last look."""
 
+    addresses: frozenset[PciAddress]
     slots: frozenset[tuple[int, int, int]]
     groups: frozenset[int]
     present: tuple[PciDevice, ...]
@@ -169,6 +172,7 @@ def _changes(known: _Known, host: Host, touched: frozenset[PciAddress]) -> _Chan
     both = (side.get(address) for side in (then, now) for address in changed)
     groups |= {one.iommu_group for one in both if one is not None and one.iommu_group is not None}
     return _Changes(
+        frozenset(changed),
         frozenset(address.slot for address in changed),
         frozenset(groups),
         tuple(now[address] for address in changed if address in now),

@@ -28,6 +28,26 @@ class Selection:
         # Terms of different kinds can compare equal, so the kind is part of the key.
         self._known: dict[tuple[type, Term], frozenset[PciAddress]] = {}
 
+    def after(self, host: Host, changed: frozenset[PciAddress]) -> Selection:
+        """Return the same for a host in which these functions changed, and with them no other's answers."""
+        later = Selection(host)
+        there = [device for address in changed if (device := host.by_address.get(address)) is not None]
+        later._known = {
+            key: self._again(key[1], found, there, changed, host) for key, found in self._known.items()
+        }
+        return later
+
+    @staticmethod
+    def _again(
+        term: Term,
+        found: frozenset[PciAddress],
+        there: Iterable[PciDevice],
+        changed: frozenset[PciAddress],
+        host: Host,
+    ) -> frozenset[PciAddress]:
+        now = {device.address for device in there if Selector("", (term,)).matches(device, host)}
+        return found if now == found & changed else (found - changed) | now
+
     def select(self, selectors: Iterable[Selector]) -> frozenset[PciAddress]:
         """Return the functions that any of the selectors matches; without selectors, none."""
         return frozenset().union(*(self._selected(selector) for selector in selectors))
