@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from tools.generated import PROJECT
 
@@ -82,7 +82,7 @@ def run(command: Sequence[str], *, timeout: float, quiet: bool = False) -> Ended
                     sys.stdout.flush()
             code = process.wait()
         except BaseException:
-            _end(process)
+            end(process)
             raise
         finally:
             timer.cancel()
@@ -127,10 +127,10 @@ def _time_out(process: subprocess.Popen[str], lines: list[str], timeout: float) 
     if process.poll() is None:
         lines.append(f"ended after {timeout:.0f} s\n")
         print(lines[-1], end="", flush=True)
-        _end(process)
+        end(process)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[Any]) -> None:
     """End a step with everything it started: the session is its own."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)

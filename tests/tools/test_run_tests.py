@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tools.run_tests import INTERRUPTED, carry_out, summary
+from tools.run_tests import INTERRUPTED, carry_out, fetching, summary
 from tools.stage import Counts, Outcome, counts_of, remark_on, run, step
 
 if TYPE_CHECKING:
@@ -94,6 +95,29 @@ def test_an_interrupt_fails_the_stage_and_leaves_out_the_rest(capsys: pytest.Cap
     assert lines[-2] == "FAILED: first, the rest; not run: second; 5 s"
     assert lines[-1] == "3 passed, 0 failed, 0 skipped"
     assert "=== second" not in capsys.readouterr().out
+
+
+def test_what_is_fetched_meanwhile_ends_with_the_run(tmp_path: Path) -> None:
+    """With everything that it started, however the run ends."""
+    child = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
+    told = tmp_path / "pid"
+    shell = f'{sys.executable} -c "{child}" {told} & wait'
+
+    def fail_once_it_is_there() -> None:
+        with fetching(["sh", "-c", shell]):
+            while not told.exists() or not told.read_text():
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    def wait_for_its_end() -> None:
+        while True:  # It is a child of init's now, which takes leave of it a moment later.
+            os.kill(int(told.read_text()), 0)
+            time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_once_it_is_there()
+    with pytest.raises(ProcessLookupError):
+        wait_for_its_end()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
