@@ -16,6 +16,9 @@ ENGINE ?=
 # Empty is as good as not there: each process of the tests would else compile all of them, and rewrite their asserts.
 export PYTHONDONTWRITEBYTECODE :=
 
+# One process more than there are cores: some tests wait for what never comes.
+SIDE_BY_SIDE = --numprocesses=$$(($$(nproc) + 1)) --dist=worksteal
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -49,11 +52,11 @@ system-packages: $(VENV)/.dev
 
 .PHONY: unit
 unit: $(VENV)/.dev ## the tests that are quick, on every core, in less than a minute; K=expression selects of all
-	@$(BIN)/python -m pytest --quiet $(if $(K),-k '$(K)',-m 'not long' --numprocesses=auto --dist=worksteal)
+	@$(BIN)/python -m pytest --quiet $(if $(K),-k '$(K)',-m 'not long' $(SIDE_BY_SIDE))
 
 .PHONY: long
 long: $(VENV)/.dev ## the tests that are not: properties, programs, every command line of every page
-	@$(BIN)/python -m pytest --quiet -m long --numprocesses=auto --dist=worksteal
+	@$(BIN)/python -m pytest --quiet -m long $(SIDE_BY_SIDE)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, codespell, docstring coverage, generated files
