@@ -41,7 +41,7 @@ INTERRUPTED: Final = 130
 """The exit code after an interrupt, as a shell has it."""
 
 _PYTHON: Final = sys.executable
-FETCH: Final = (_PYTHON, "-m", "tests.lab", "prepare")
+_FETCH: Final = (_PYTHON, "-m", "tests.lab", "prepare")
 _REPORTS: Final = PROJECT / "build"
 _COVERAGE: Final = PROJECT / "build" / "coverage"
 _PYTEST_SECONDS: Final = 1200
@@ -158,7 +158,7 @@ def main() -> int:
 
 
 @contextmanager
-def fetching(command: Sequence[str] = FETCH) -> Iterator[None]:
+def fetching(command: Sequence[str] = _FETCH) -> Iterator[None]:
     """Have what the lab needs fetched and unpacked meanwhile: on a fresh machine that is two minutes.
 
     The lab waits for it, and says what is wrong where it failed. It gives way to whatever else wants a core.

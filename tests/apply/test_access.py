@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.support.fake_kernel import BOOT_ID, FakeKernel, machine
 from vfioctl.apply.access import check_writable, read_boot_id
 from vfioctl.apply.asking import PATIENCE, TURN
+from vfioctl.apply.port import Answer
 from vfioctl.errors import NotPermittedError, VfioctlError
 
 
@@ -29,8 +31,17 @@ def test_a_host_that_is_busier_than_that_is_told_so(kernel: FakeKernel) -> None:
     kernel.slowness = TURN + 1
     with pytest.raises(VfioctlError, match="no answer in 30 s"):
         read_boot_id(kernel)
-    kernel.slowness, kernel.boot_id = 0.0, ""
+    assert kernel.writes == []
+
+
+@pytest.mark.parametrize("answer", [Answer(), Answer(errno.ENOENT, "No such file or directory")])
+def test_the_kernels_word_for_why_not_is_no_name_of_a_boot(
+    kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    """A journal would be of a boot of that name."""
+    monkeypatch.setattr(kernel, "_read", lambda _path: answer)
+
     with pytest.raises(VfioctlError) as refused:
         read_boot_id(kernel)
+
     assert refused.value.hint == "see whether /proc is mounted"
-    assert kernel.writes == []

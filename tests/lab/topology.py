@@ -43,7 +43,7 @@ class Topology(NamedTuple):
     globals: Properties = ()
     numa_nodes: int = 1
     processors: int = 1
-    """All of them share one thread of QEMU: more find nothing that one does not, and cost a twelfth."""
+    """All of them share one thread of QEMU, so that more are no faster, and cost more."""
     memory_mib: int = 1024
     default_route: str = ""
     """PCI address of the NIC that gets an address and the default route."""

@@ -14,6 +14,7 @@ from vfioctl.typed import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from vfioctl.apply.asking import Answers
     from vfioctl.apply.port import Port
 
 _PROBE = f"{paths.PCI_BUS}/drivers_probe"
@@ -60,12 +61,18 @@ def read_boot_id(port: Port) -> str:
         raise VfioctlError(
             f"cannot read {paths.BOOT_ID}: no answer in {TURN:g} s", hint="see what keeps the host busy: top"
         )
-    if not answers[0].text:
+    boot_id = _text_of(answers)
+    if not boot_id:
         raise VfioctlError(f"cannot read {paths.BOOT_ID}", hint="see whether /proc is mounted")
-    return answers[0].text
+    return boot_id
 
 
 def read_texts(port: Port, texts: Sequence[str]) -> list[str | None]:
     """Read attributes, in their order; None for what cannot be read."""
     answers = ask_each(port, [(ReadText(path),) for path in texts])
-    return [None if answer is None or answer[0].errno is not None else answer[0].text for answer in answers]
+    return [_text_of(answer) for answer in answers]
+
+
+def _text_of(answers: Answers) -> str | None:
+    # What could not be read has a text too: the kernel's word for why.
+    return None if answers is None or answers[0].errno is not None else answers[0].text

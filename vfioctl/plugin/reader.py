@@ -91,7 +91,8 @@ class _Writer(pickle.Pickler):
     def persistent_id(self, obj: object) -> Place | list[Run] | None:
         if type(obj) is tuple and len(obj) > _LONG:
             like = (number for number, row in enumerate(self._known) if row and type(row[0]) is type(obj[0]))
-            for number in like:
+            number = next(like, None)
+            if number is not None:
                 return list(_runs(number, self._known[number], obj))
         return self._places.get(id(obj))
 

@@ -168,7 +168,7 @@ def remade(found: Mapping[PciAddress, Found], around: Surroundings, before: Read
         changed |= {one.address for one in near}
     # They are in one order, so that most of them are what they were without a look at each.
     old, new = between(list(before.found.values()), list(found.values()))
-    if not changed <= {*islice(found, new.start, new.stop)}:
+    if not changed & found.keys() <= {*islice(found, new.start, new.stop)}:
         old, new = slice(0, len(old_devices)), slice(0, len(found))
     some = islice(found.values(), new.start, new.stop)
     fresh = tuple(_made_again(one, one.address in changed, around, before) for one in some)
