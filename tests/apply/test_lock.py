@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.descriptors import open_files
+from vfioctl.apply import lock
 from vfioctl.apply.lock import locked
 from vfioctl.errors import LockedError, NotPermittedError, VfioctlError
 
@@ -48,6 +50,27 @@ def test_the_second_waits_then_names_the_first(state: str) -> None:
     assert "'bind 65:00.0'" in caught.value.message
     assert "--lock-timeout" in caught.value.hint
     assert caught.value.exit_code == 9
+
+
+def test_who_waits_long_looks_less_often_and_never_past_the_end(
+    state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty that wait must not be what the one at work has to wait for."""
+    looks: list[float] = [0.0]
+
+    def pass_time(seconds: float) -> None:
+        looks.append(looks[-1] + seconds)
+
+    monkeypatch.setattr(lock, "monotonic", lambda: looks[-1])
+    monkeypatch.setattr(lock, "sleep", pass_time)
+    with locked(state, 0), pytest.raises(LockedError), locked(state, 60):
+        pass
+
+    pauses = [later - earlier for earlier, later in pairwise(looks)]
+    assert looks[-1] == pytest.approx(60)
+    assert len(looks) < 350
+    assert pauses[:10] == pytest.approx([0.02] * 10)
+    assert max(pauses) == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

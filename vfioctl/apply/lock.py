@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NAME = "lock"
-_LOOK = 0.02
+_SOONEST = 0.02
+_LATEST = 0.25
+"""Seconds from look to look: the longer one has waited, the less it matters, and fifty may be waiting."""
 _MOST = 4096
 
 _held: set[int] = set()
@@ -79,14 +81,15 @@ def at_work(state: str) -> str | None:
 
 
 def _acquire(descriptor: int, timeout: float) -> None:
-    until = monotonic() + timeout
+    began = monotonic()
     while True:
         with suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
-        if monotonic() >= until:
+        waited = monotonic() - began
+        if waited >= timeout:
             raise _complaint(descriptor, timeout)
-        sleep(_LOOK)
+        sleep(min(max(_SOONEST, waited / 20), _LATEST, timeout - waited))
     os.ftruncate(descriptor, 0)
     words = "\0".join(("vfioctl", *sys.argv[1:]))
     os.pwrite(descriptor, f"{os.getpid()} {words}".encode(errors="surrogateescape")[:_MOST], 0)
