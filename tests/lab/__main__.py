@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 INTERRUPTED: Final = 130
 CANNOT: Final = 3
 """Exit code of a machine that cannot run the lab."""
-DEFAULT_KERNEL: Final = "6.12"
 HOSTS: Final = ingredients.CHECKOUT / "tests/hosts"
 RECORDING: Final = "tests/lab/recording/dump.py"
 """What a guest runs to be recorded; not a scenario."""
@@ -80,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
                 "-k", dest="pattern", default="", help="only scenarios that match, as with pytest -k"
             )
             command.add_argument(
+                "--brief", action="store_true", help="on one kernel only what one kernel is enough for"
+            )
+            command.add_argument(
                 "--repeat",
                 type=_times,
                 metavar="N",
@@ -92,7 +94,8 @@ def _run(options: argparse.Namespace) -> int:
     """Run the scenarios on every machine and kernel; with --repeat, again and again until one run fails."""
     if options.repeat is None:
         return 0 if all(boot.passed for boot in _run_once(options).boots) else 1
-    choice = (options.topology or "all", options.kernel or "all", options.pattern.replace(" ", "_"))
+    pattern = options.pattern.replace(" ", "_")
+    choice = (options.topology or "all", options.kernel or "all", pattern, "brief" if options.brief else "")
     file = results.folder(ingredients.default_cache().folder) / repeating.FILE
     green = repeating.repeat(
         options.repeat,
@@ -109,16 +112,17 @@ def _run_once(options: argparse.Namespace) -> repeating.Finished:
     topologies = [TOPOLOGIES[options.topology]] if options.topology else list(TOPOLOGIES.values())
     kernels = [options.kernel] if options.kernel else list(recipe.KERNEL_SUITES)
     orders = [
-        runner.Order(topology, kernel, pattern=options.pattern)
+        runner.Order(topology, kernel, pattern=options.pattern, brief=options.brief)
         for topology in topologies
         for kernel in kernels
     ]
-    with runner.opened(kernels, say) as lab:
-        boots = runner.run_all(lab, orders)
+    with runner.opened(kernels, say, brief=options.brief) as lab:
+        shares = {order: runner.share_of(lab.checkout, order) for order in orders}
+        boots = runner.run_all(lab, [order for order, share in shares.items() if share.to_run])
         results.write_junit(lab.results / "junit.xml", boots)
     say("")
     say(results.matrix(boots))
-    for what in recipe.NOT_RUN:
+    for what in (*recipe.NOT_RUN, *results.brevity(share.left_out for share in shares.values())):
         say(f"not run: {what}")
     used = _processor_seconds() - used_before
     wall = time.monotonic() - started
@@ -142,7 +146,7 @@ def _times(text: str) -> int:
 
 def _shell(options: argparse.Namespace) -> int:
     """Open a shell in a guest that has vfioctl; Ctrl-A X ends it at once."""
-    kernel = options.kernel or DEFAULT_KERNEL
+    kernel = options.kernel or recipe.DEFAULT_KERNEL
     topology = TOPOLOGIES[options.topology or "workstation"]
     with runner.opened([kernel], say) as lab, tempfile.TemporaryDirectory(prefix="vfioctl-lab-") as folder:
         say(f"lab: {topology.name} with kernel {kernel}; Ctrl-D or Ctrl-A X ends it")
@@ -174,8 +178,10 @@ def _record(_options: argparse.Namespace) -> int:
     """Write each machine as a sample host below tests/hosts; all of libvirt's is on the others too."""
     kernels = list(recipe.KERNEL_SUITES)
     machines = [one for one in TOPOLOGIES.values() if not one.restarts and not one.libvirt]
-    orders = [runner.Order(topology, DEFAULT_KERNEL, RECORDING) for topology in machines]
-    orders += [runner.Order(SERVER, kernel, RECORDING) for kernel in kernels if kernel != DEFAULT_KERNEL]
+    orders = [runner.Order(topology, recipe.DEFAULT_KERNEL, RECORDING) for topology in machines]
+    orders += [
+        runner.Order(SERVER, kernel, RECORDING) for kernel in kernels if kernel != recipe.DEFAULT_KERNEL
+    ]
     with runner.opened(kernels, say) as lab:
         boots = runner.run_all(lab, orders)
         for boot in boots:
@@ -187,7 +193,7 @@ def _record(_options: argparse.Namespace) -> int:
 
 def _measure(options: argparse.Namespace) -> int:
     """Measure vfioctl against other tools; one guest at a time, on a machine with nothing else to do."""
-    kernels = [options.kernel] if options.kernel else [DEFAULT_KERNEL]
+    kernels = [options.kernel] if options.kernel else [recipe.DEFAULT_KERNEL]
     with runner.opened(kernels, say) as opened:
         lab = opened._replace(accelerator=machine.INSTRUCTIONS) if options.instructions else opened
         boots = [runner.run_one(lab, runner.Order(HOTPLUG, kernel, MEASURING)) for kernel in kernels]
@@ -199,7 +205,7 @@ def _measure(options: argparse.Namespace) -> int:
 
 def _soak(options: argparse.Namespace) -> int:
     """Run serve-plugin for long, with everything happening at random; draw what it took."""
-    kernel = options.kernel or DEFAULT_KERNEL
+    kernel = options.kernel or recipe.DEFAULT_KERNEL
     seed = options.seed if options.seed is not None else secrets.randbelow(1 << 31)
     say(f"lab: soak for {options.minutes:g} minutes, seed {seed}")
     told = (f"--seed={seed}", f"--minutes={options.minutes}")
@@ -225,8 +231,8 @@ def recorded(dump: str, boot: results.Boot) -> str:
 
 def _selftest(_options: argparse.Namespace) -> int:
     """Let guests fail on purpose, and see that each failure arrives."""
-    with runner.opened([DEFAULT_KERNEL], say) as lab:
-        wrong = trials.run(lab, DEFAULT_KERNEL)
+    with runner.opened([recipe.DEFAULT_KERNEL], say) as lab:
+        wrong = trials.run(lab, recipe.DEFAULT_KERNEL)
     say(f"lab: selftest: {len(trials.TRIALS) - wrong} as they should be, {wrong} not")
     return 1 if wrong else 0
 

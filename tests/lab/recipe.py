@@ -8,6 +8,8 @@ RELEASE: Final = "bookworm"
 BACKPORTS: Final = f"{RELEASE}-backports"
 KERNEL_SUITES: Final = {"6.1": RELEASE, "6.12": BACKPORTS}
 """The kernels of the lab, and the suite of Debian that each is the stock kernel of."""
+DEFAULT_KERNEL: Final = "6.12"
+"""The one for what needs only one."""
 NOT_RUN: Final = (
     "a kernel with iommufd and /dev/vfio/devices: the distribution ships none",
     "mediated devices: no kernel of the distribution has a driver that offers any (mtty, mdpy)",

@@ -61,6 +61,12 @@ def folder(cache: Path) -> Path:
     return Path(named) if named else cache / "results"
 
 
+def brevity(left_out: Iterable[int]) -> Iterator[str]:
+    """Say what a brief run has left out, given how many scenarios of each guest; nothing where none is."""
+    if number := sum(left_out):
+        yield f"{number} scenarios on a second kernel: the run is brief; make lab runs them"
+
+
 def closing_line(boots: Iterable[Boot]) -> str:
     """Give the last line of a run; a guest in trouble whose scenarios all passed is one failure more."""
     boots = tuple(boots)

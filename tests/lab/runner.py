@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import threading
@@ -19,6 +20,7 @@ from tests.lab.guest import disk
 from tests.lab.ingredients import CHECKOUT, compile_python, compile_scenarios
 from tests.lab.results import Boot
 from tests.lab.topologies import BARE
+from tests.lab.topology import guest_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +33,8 @@ LANES: Final = (False, False, True)
 """Guests at a time, and whether a lane prefers those that wait for half of their time, while there are any.
 More only make each other miss deadlines on two cores; fewer leave one idle."""
 SCENARIOS: Final = "tests/lab/scenarios"
+GUESTS: Final = "lab.guests"
+"""The file of the checkout in which stands how many scenarios each guest has."""
 LEFT_OUT: Final = (
     "cacheprovider", "debugging", "doctest", "junitxml", "legacypath", "pastebin", "setuponly", "setupplan",
     "stepwise", "subtests", "unittest",
@@ -52,6 +56,8 @@ class Order(NamedTuple):
     """What the boot before has left, as an archive."""
     options: tuple[str, ...] = ()
     """What these scenarios are told beside that."""
+    brief: bool = False
+    """Whether scenarios are left out that another kernel is enough for."""
 
     @property
     def machine(self) -> str:
@@ -76,8 +82,11 @@ class Lab(NamedTuple):
 
 
 @contextmanager
-def opened(kernels: Iterable[str], say: Callable[[str], None]) -> Iterator[Lab]:
-    """Prepare everything that guests with these kernels share; raise LabUnavailableError if it cannot be."""
+def opened(kernels: Iterable[str], say: Callable[[str], None], *, brief: bool = False) -> Iterator[Lab]:
+    """Prepare everything that guests with these kernels share; raise LabUnavailableError if it cannot be.
+
+    In a brief lab a scenario that one kernel is enough for is left out with the others.
+    """
     kernels = tuple(kernels)
     cache = ingredients.default_cache()
     if reasons := list(ability.obstacles(cache.folder)):
@@ -86,20 +95,20 @@ def opened(kernels: Iterable[str], say: Callable[[str], None]) -> Iterator[Lab]:
     kept = results.folder(cache.folder)
     with tempfile.TemporaryDirectory(prefix="vfioctl-lab-") as name:
         checkout = Path(name) / "checkout"
-        copy_checkout(cache, checkout)
+        copy_checkout(cache, checkout, brief=brief)
         pack_checkout(checkout, checkout.with_suffix(".cpio"))
         lab = Lab(cache, accelerator.TCG, checkout, kept, say)
         probe = plan_for(lab, Order(BARE, kernels[0]), Path(name), "nothing")
         yield lab._replace(accelerator=accelerator.choose(probe, cache))
 
 
-def copy_checkout(cache: Cache, target: Path) -> None:
+def copy_checkout(cache: Cache, target: Path, *, brief: bool) -> None:
     """Copy tool and lab as they are now, precompiled for the guest: one run sees one state of them."""
     shutil.copytree(CHECKOUT / "vfioctl", target / "vfioctl", ignore=NOT_SEEN)
     for part in ("lab", "plugin/kubelet", "bench/plugin"):
         shutil.copytree(CHECKOUT / "tests" / part, target / "tests" / part, ignore=NOT_SEEN)
     compile_python(cache, target, "/checkout")
-    compile_scenarios(cache, target, pytest_arguments(Order(BARE, "6.12"), str(target)))
+    compile_scenarios(cache, target, pytest_arguments(Order(BARE, "6.12", brief=brief), str(target)))
 
 
 def pack_checkout(checkout: Path, target: Path) -> None:
@@ -112,6 +121,26 @@ def pack_checkout(checkout: Path, target: Path) -> None:
 
 COMMAND: Final = b"#!/usr/bin/python3\nfrom vfioctl.cli.main import main\nmain()\n"
 """The guest's `vfioctl`: the checkout, reached through PYTHONPATH."""
+
+
+class Share(NamedTuple):
+    """How many scenarios a guest has, and how many more it would have if the lab were not brief."""
+
+    to_run: int
+    left_out: int
+
+
+def share_of(checkout: Path, order: Order) -> Share:
+    """Count what a guest has of all scenarios, whatever the pattern.
+
+    Where they could not be read outside, the guest is to say what is wrong with them.
+    """
+    try:
+        files = json.loads((checkout / GUESTS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Share(1, 0)
+    guest = guest_name(order.topology.name, order.kernel)
+    return Share(*(sum(counts[guest][place] for counts in files.values()) for place in range(2)))
 
 
 def run_all(lab: Lab, orders: Iterable[Order]) -> list[Boot]:
@@ -210,11 +239,12 @@ def pytest_arguments(order: Order, checkout: str = "/checkout") -> list[str]:
         "--tb=short",
         "--color=no",
         "-vv",
-        f"--machines={checkout}/lab.machines",
+        f"--guests={checkout}/{GUESTS}",
         f"--topology={order.topology.name}",
         f"--kernel={order.kernel}",
         f"--boot={order.boot}",
     ]
+    arguments += ["--brief"] if order.brief else []
     arguments += ["-k", order.pattern] if order.pattern else []
     return [*arguments, *order.options, order.scenarios]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from tests.lab.results import Boot, Case, closing_line, failure_text, matrix, write_junit
+from tests.lab.results import Boot, Case, brevity, closing_line, failure_text, matrix, write_junit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +75,13 @@ def test_a_guest_in_trouble_shows_the_end_of_its_console() -> None:
     text = "\n".join(failure_text(LOST, "\n".join(f"line {number}" for number in range(200))))
     assert "line 199" in text
     assert "line 10\n" not in text
+
+
+def test_what_a_brief_run_leaves_out_is_counted() -> None:
+    """In one line, which says how to have it; a whole run has nothing to say."""
+    (line,) = brevity([11, 0, 12])
+    assert line == "23 scenarios on a second kernel: the run is brief; make lab runs them"
+    assert list(brevity([0, 0])) == []
 
 
 def test_a_guest_that_passed_says_nothing() -> None:

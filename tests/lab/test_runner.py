@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab import cpio, machine, outside, runner
+from tests.lab import cpio, ingredients, machine, outside, runner
 from tests.lab.guest import disk, kernel
 from tests.lab.guest.plugin import scenario_name
 from tests.lab.ingredients import Cache
 from tests.lab.results import Boot, Case
-from tests.lab.topologies import BARE, HOTPLUG, LEGACY, LIBVIRT, RESTARTED, SERVER
+from tests.lab.topologies import BARE, HOTPLUG, LEGACY, LIBVIRT, RESTARTED, SERVER, TOPOLOGIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,35 @@ def test_the_guest_is_told_machine_kernel_and_pattern() -> None:
     assert "--topology=server" in arguments
     assert arguments[arguments.index("-k") + 1] == "scan and not vf"
     assert arguments[-1] == "tests/lab/scenarios"
+
+
+@pytest.fixture(scope="module")
+def briefly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Have the scenarios read outside for a brief run; give the folder with what was found."""
+    folder = tmp_path_factory.mktemp("checkout")
+    arguments = runner.pytest_arguments(runner.Order(BARE, "6.12", brief=True), str(folder))
+    options = [word for word in arguments if not word.startswith("--rootdir")]
+    command = [sys.executable, "-m", "pytest", "--collect-only", *options]
+    done = subprocess.run(command, cwd=ingredients.CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_in_a_brief_run_one_kernel_is_enough_for_what_says_so(briefly: Path) -> None:
+    """The newer has everything. A machine of which nothing is left on the other is not started there."""
+    for one in TOPOLOGIES.values():
+        older, newer = (runner.share_of(briefly, runner.Order(one, kernel)) for kernel in ("6.1", "6.12"))
+        assert newer.to_run
+        assert newer.left_out == 0
+        assert bool(older.to_run) == (one not in {RESTARTED, LIBVIRT})
+    hotplug = runner.share_of(briefly, runner.Order(HOTPLUG, "6.1"))
+    assert hotplug.left_out == 2
+    assert hotplug.to_run > 30
+
+
+def test_scenarios_that_cannot_be_read_outside_are_left_to_the_guest(tmp_path: Path) -> None:
+    """Which says what is wrong with them."""
+    assert runner.share_of(tmp_path, runner.Order(RESTARTED, "6.1")) == (1, 0)
 
 
 def test_a_device_of_lspci_is_read_with_everything_that_is_compared() -> None:

@@ -15,6 +15,11 @@ QMP_PORT: Final = "org.vfioctl.lab.qmp"
 Properties = tuple[tuple[str, str], ...]
 
 
+def guest_name(topology: str, kernel: str) -> str:
+    """Give the name of a guest: machine and kernel, in whichever boot."""
+    return f"{topology}-{kernel}"
+
+
 class Device(NamedTuple):
     """One device: QEMU's model name, the bus it sits on, its slot.function there, an id, more properties."""
 

@@ -22,7 +22,7 @@ SESSION = ("192.0.2.10", "192.0.2.20")
 """This guest's address, on the interface with the default route, and that of the other end."""
 NAMESPACE = "peer"
 
-pytestmark = [pytest.mark.topologies("server"), pytest.mark.deadline(180)]
+pytestmark = [pytest.mark.once, pytest.mark.topologies("server"), pytest.mark.deadline(180)]
 
 
 def ip(*words: str) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DISK, OTHER_DISK = "0000:81:00.0", "0000:06:00.0"
 
-pytestmark = [pytest.mark.topologies("server"), pytest.mark.deadline(180)]
+pytestmark = [pytest.mark.once, pytest.mark.topologies("server"), pytest.mark.deadline(180)]
 
 
 def sh(*command: str) -> str:

@@ -24,7 +24,7 @@ SPECIFICATION = Path("/var/run/cdi/vfioctl.io-vfio.json")
 UNLIMITED = [-1, -1]
 NAME = "vfioctl.io/vfio={}"
 
-pytestmark = [pytest.mark.topologies("legacy"), pytest.mark.deadline(400)]
+pytestmark = [pytest.mark.once, pytest.mark.topologies("legacy"), pytest.mark.deadline(400)]
 runtime_alone = pytest.mark.kernels("6.12")
 """For what Podman and crun do before or beside the kernel: it is the same on any, and once is enough."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.topologies("libvirt"), pytest.mark.deadline(180)]
+pytestmark = [pytest.mark.once, pytest.mark.topologies("libvirt"), pytest.mark.deadline(180)]
 
 
 class Shape(NamedTuple):

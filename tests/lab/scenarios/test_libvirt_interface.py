@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.topologies("libvirt"), pytest.mark.deadline(180)]
+pytestmark = [pytest.mark.once, pytest.mark.topologies("libvirt"), pytest.mark.deadline(180)]
 PHYSICAL = "0000:04:00.0"
 MAC, VLAN = "52:54:00:12:34:56", "42"
 

@@ -11,7 +11,7 @@ from tests.lab.guest import bindings, cli, kernel, libvirt
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.topologies("libvirt"), pytest.mark.deadline(180)]
+pytestmark = [pytest.mark.once, pytest.mark.topologies("libvirt"), pytest.mark.deadline(180)]
 ALONE, FIRST, SECOND, BEHIND_A_BRIDGE = "0000:02:00.0", "0000:03:00.0", "0000:03:00.1", "0000:05:01.0"
 
 

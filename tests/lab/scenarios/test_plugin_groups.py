@@ -22,7 +22,7 @@ twelve, and what is left is for a busy machine under TCG."""
 CLAIMS = Path("/run/vfioctl/plugin-claims.json")
 """Who the plugin says has what."""
 
-pytestmark = [pytest.mark.topologies("legacy"), pytest.mark.deadline(420)]
+pytestmark = [pytest.mark.once, pytest.mark.topologies("legacy"), pytest.mark.deadline(420)]
 
 RESOURCE = '[[resource]]\nname = "v.io/{name}"\nselect = ["{address}"]\nbind = "{bind}"\n'
 

@@ -84,6 +84,7 @@ async def serving(systemd):
             await asyncio.to_thread(systemd.ask, "stop", service.UNIT)
 
 
+@pytest.mark.once
 def test_the_service_is_ready_when_it_is_registered_and_says_how_it_stands(systemd, card):
     """READY=1, STATUS=, the admin socket, and what the journal would have."""
 
@@ -117,6 +118,7 @@ def test_unbind_unplug_and_plug_reach_the_kubelet(systemd, card):
     asyncio.run(run())
 
 
+@pytest.mark.once
 def test_what_is_allocated_can_be_opened(systemd, card):
     """Nodes that exist, are character devices, and open."""
     from tests.plugin.kubelet.pods import pod

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from vfioctl.plugin.api.deviceplugin_pb2 import ContainerAllocateResponse
 
-pytestmark = [pytest.mark.topologies("legacy"), pytest.mark.deadline(400)]
+pytestmark = [pytest.mark.once, pytest.mark.topologies("legacy"), pytest.mark.deadline(400)]
 
 KUBELET = Path("/var/lib/kubelet")
 CONFIG = Path("/etc/vfioctl/plugin.toml")

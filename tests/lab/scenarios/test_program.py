@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEVICE = "0000:00:03.0"
-pytestmark = [pytest.mark.topologies("legacy"), pytest.mark.deadline(300)]
+pytestmark = [pytest.mark.once, pytest.mark.topologies("legacy"), pytest.mark.deadline(300)]
 
 LINES = (
     "--version",

@@ -15,7 +15,7 @@ import pytest
 from tests.lab.guest import bindings, cli, kernel
 from tests.lab.guest.bindings import NO_OVERRIDE, Bound
 
-pytestmark = [pytest.mark.topologies("restarted"), pytest.mark.deadline(180)]
+pytestmark = [pytest.mark.once, pytest.mark.topologies("restarted"), pytest.mark.deadline(180)]
 
 TWIN = "0000:01:00.0"
 """The NIC with the default route: the same model as the card that is swapped. Nobody touches it."""
