@@ -19,15 +19,16 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tools.generated import PROJECT
-from tools.stage import Counts, Outcome, counts_of, end, exit_remark, remark_on, run, step
+from tools.stage import Counts, Outcome, beside, counts_of, end, exit_remark, remark_on, run, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from tools.stage import Result
 
@@ -40,6 +41,8 @@ LAB_CANNOT_RUN: Final = 3
 INTERRUPTED: Final = 130
 """The exit code after an interrupt, as a shell has it."""
 
+Steps: TypeAlias = "Generator[Outcome | None]"
+"""How the steps of a stage end. None: it is under way, and what comes next has to be waited for."""
 _PYTHON: Final = sys.executable
 _FETCH: Final = (_PYTHON, "-m", "tests.lab", "prepare")
 _REPORTS: Final = PROJECT / "build"
@@ -48,7 +51,7 @@ _PYTEST_SECONDS: Final = 1200
 _LAB_SECONDS: Final = 4500
 
 
-def lint() -> Iterator[Outcome]:
+def lint() -> Steps:
     """Check style, formatting, spelling, docstrings, and that generated files are current."""
     yield step("ruff check", [_PYTHON, "-m", "ruff", "check", "."])
     yield step("ruff format", [_PYTHON, "-m", "ruff", "format", "--check", "."])
@@ -58,17 +61,17 @@ def lint() -> Iterator[Outcome]:
         yield step(f"generated: {generator}", [_PYTHON, "-m", f"tools.{generator}", "--check"])
 
 
-def types() -> Iterator[Outcome]:
+def types() -> Steps:
     """Check types, strictly, over the package, the tools and the tests."""
     yield step("mypy", [_PYTHON, "-m", "mypy"], timeout=600)
 
 
-def floors() -> Iterator[Outcome]:
+def floors() -> Steps:
     """Check which part imports which."""
     yield step("import-linter", [str(Path(_PYTHON).with_name("lint-imports")), "--no-cache", "--no-logo"])
 
 
-def unit() -> Iterator[Outcome]:
+def unit() -> Steps:
     """Run the tests that are quick, with branch coverage."""
     _COVERAGE.mkdir(parents=True, exist_ok=True)
     # A run that dies early must not be judged by what an earlier one left.
@@ -84,7 +87,7 @@ def unit() -> Iterator[Outcome]:
     yield Outcome("coverage", "failed" if total.code else "passed", total.seconds, remark)
 
 
-def long() -> Iterator[Outcome]:
+def long() -> Steps:
     """Run the tests that are not: properties, programs, every command line of every page."""
     yield _pytest("long", "long")
 
@@ -103,8 +106,8 @@ def _pytest(tier: str, marks: str, *more: str) -> Outcome:
     return Outcome(f"{tier} tests", result, ended.seconds, remark_on(counts, ended.code), counts, notes)
 
 
-def lab() -> Iterator[Outcome]:
-    """Run on real kernels with a real IOMMU, where this machine can."""
+def lab() -> Steps:
+    """Run on real kernels with a real IOMMU, where this machine can; on one kernel what one is enough for."""
     check = run([_PYTHON, "-m", "tests.lab", "check"], timeout=120)
     if check.code == LAB_CANNOT_RUN:
         reason = " ".join(check.output.split()) or "python -m tests.lab check gave no reason"
@@ -113,14 +116,17 @@ def lab() -> Iterator[Outcome]:
     if check.code:
         yield Outcome("lab", "failed", check.seconds, f"its own check failed: {exit_remark(check.code)}")
         return
-    ended = run([_PYTHON, "-m", "tests.lab", "run"], timeout=_LAB_SECONDS)
+    with beside([_PYTHON, "-m", "tests.lab", "run", "--brief"], timeout=_LAB_SECONDS) as wait:
+        yield None
+        ended = wait()
     counts = counts_of(ended.output)
     result: Result = "failed" if ended.code else "passed" if counts.passed else "not run"
     remark = str(counts) if any(counts) else exit_remark(ended.code) or "it ran no test"
-    yield Outcome("lab", result, ended.seconds, remark, counts)
+    notes = tuple(re.findall(r"^not run: (.+)$", ended.output, re.MULTILINE))
+    yield Outcome("lab", result, ended.seconds, remark, counts, notes)
 
 
-def wheel() -> Iterator[Outcome]:
+def wheel() -> Steps:
     """Install the wheel where no development tool is, and use it; install as strangers do."""
     yield step("wheel smoke", [_PYTHON, "-m", "tools.wheel_smoke"], timeout=300)
     yield step("pipx, /opt", [_PYTHON, "-m", "tools.install_smoke"], timeout=600)
@@ -130,7 +136,7 @@ def wheel() -> Iterator[Outcome]:
         yield Outcome("deb, twice", "not run", remark="install dpkg")
 
 
-STAGES: Final[dict[str, Callable[[], Iterator[Outcome]]]] = {
+STAGES: Final[dict[str, Callable[[], Steps]]] = {
     "lint": lint,
     "types": types,
     "floors": floors,
@@ -139,6 +145,8 @@ STAGES: Final[dict[str, Callable[[], Iterator[Outcome]]]] = {
     "wheel": wheel,
     "lab": lab,
 }
+BESIDE: Final = {"wheel": "lab"}
+"""A stage, and a later one that is begun before it: building takes one core, and guests wait at times."""
 
 
 def main() -> int:
@@ -178,26 +186,36 @@ def fetching(command: Sequence[str] = _FETCH) -> Iterator[None]:
 
 
 def carry_out(
-    stages: Mapping[str, Callable[[], Iterator[Outcome]]], wanted: Sequence[str]
+    stages: Mapping[str, Callable[[], Steps]], wanted: Sequence[str], alongside: Mapping[str, str] = BESIDE
 ) -> tuple[list[tuple[str, Outcome]], bool]:
     """Run stages to the end or to an interrupt, and tell which of the two it was.
 
     An interrupted stage failed, and those behind it did not run.
     """
     outcomes: list[tuple[str, Outcome]] = []
-    for place, name in enumerate(wanted, start=1):
-        print(f"\n=== {name}: {' '.join((stages[name].__doc__ or '').split())}", flush=True)
-        start = time.monotonic()
-        try:
-            for outcome in stages[name]():
-                outcomes.append((name, outcome))
-                start = time.monotonic()
-        except KeyboardInterrupt:
-            seconds = time.monotonic() - start
-            outcomes.append((name, Outcome(f"{name}, the rest", "failed", seconds, "interrupted")))
-            outcomes += [(rest, Outcome(rest, "not run", remark="interrupted")) for rest in wanted[place:]]
-            return outcomes, True
+    begun: dict[str, Iterator[Outcome | None]] = {}
+    with ExitStack() as under_way:
+        for place, name in enumerate(wanted, start=1):
+            start = time.monotonic()
+            try:
+                if (other := alongside.get(name, "")) in wanted[place:]:
+                    begun[other] = begin(under_way.enter_context(closing(stages[other]())))
+                print(f"\n=== {name}: {' '.join((stages[name].__doc__ or '').split())}", flush=True)
+                for outcome in filter(None, begun.get(name) or stages[name]()):
+                    outcomes.append((name, outcome))
+                    start = time.monotonic()
+            except KeyboardInterrupt:
+                seconds = time.monotonic() - start
+                outcomes.append((name, Outcome(f"{name}, the rest", "failed", seconds, "interrupted")))
+                rest = Outcome("the rest", "not run", remark="interrupted")
+                outcomes += [(later, rest._replace(name=later)) for later in wanted[place:]]
+                return outcomes, True
     return outcomes, False
+
+
+def begin(steps: Steps) -> Iterator[Outcome | None]:
+    """Have a stage begun that is to run beside others; give what is left of its steps."""
+    return chain([next(steps, None)], steps)
 
 
 def summary(

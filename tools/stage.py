@@ -7,14 +7,17 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TextIO
 
 from tools.generated import PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 Result = Literal["passed", "failed", "not run"]
 
@@ -53,6 +56,8 @@ class Ended(NamedTuple):
     seconds: float
 
 
+_LOOK: Final = 0.2
+"""Seconds from look to look at what a program beside has printed."""
 _COUNTS: Final = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 
 
@@ -87,6 +92,53 @@ def run(command: Sequence[str], *, timeout: float, quiet: bool = False) -> Ended
         finally:
             timer.cancel()
     return Ended(code, "".join(lines), time.monotonic() - start)
+
+
+@contextmanager
+def beside(command: Sequence[str], *, timeout: float) -> Iterator[Callable[[], Ended]]:
+    """Run a command in the checkout beside other steps, for timeout seconds at most; it ends with this.
+
+    Give the function that waits for it, and shows from then on what it prints.
+    """
+    start = time.monotonic()
+    # Two descriptions of one file: else its writing and the reading here would move each other.
+    with (
+        tempfile.NamedTemporaryFile() as file,
+        Path(file.name).open(encoding="utf-8", errors="replace") as output,
+        subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+    ):
+
+        def wait() -> Ended:
+            print("$", " ".join(command), flush=True)
+            said = "".join(_shown(process, output, start + timeout))
+            return Ended(process.wait(), said, time.monotonic() - start)
+
+        try:
+            yield wait
+        finally:
+            end(process)
+
+
+def _shown(process: subprocess.Popen[bytes], output: TextIO, until: float) -> Iterator[str]:
+    """Show what a program prints until it has ended, or has to be; give it in parts."""
+    has_ended = False
+    while not has_ended:
+        # Asked before it is read: all that a program says before its end is read after that.
+        has_ended = process.poll() is not None
+        said = output.read()
+        if not has_ended and time.monotonic() > until:
+            end(process)
+            said += "ended, since it took too long\n"
+        print(said, end="", flush=True)
+        yield said
+        time.sleep(0 if has_ended else _LOOK)
 
 
 def step(name: str, command: Sequence[str], *, timeout: float = 180) -> Outcome:

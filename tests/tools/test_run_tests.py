@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tools.run_tests import INTERRUPTED, carry_out, fetching, summary
-from tools.stage import Counts, Outcome, counts_of, remark_on, run, step
+from tools.stage import Counts, Outcome, beside, counts_of, remark_on, run, step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tools.run_tests import Steps
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -76,11 +76,11 @@ def test_a_step_that_hangs_is_ended_with_its_children() -> None:
 def test_an_interrupt_fails_the_stage_and_leaves_out_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
     """What had ended keeps its result; nothing later is shown as passed, and nothing is forgotten."""
 
-    def first() -> Iterator[Outcome]:
+    def first() -> Steps:
         yield Outcome("one", "passed", counts=Counts(3, 0, 0))
         raise KeyboardInterrupt
 
-    def second() -> Iterator[Outcome]:
+    def second() -> Steps:
         yield Outcome("two", "passed")
 
     outcomes, interrupted = carry_out({"first": first, "second": second}, ["first", "second"])
@@ -95,6 +95,92 @@ def test_an_interrupt_fails_the_stage_and_leaves_out_the_rest(capsys: pytest.Cap
     assert lines[-2] == "FAILED: first, the rest; not run: second; 5 s"
     assert lines[-1] == "3 passed, 0 failed, 0 skipped"
     assert "=== second" not in capsys.readouterr().out
+
+
+def test_a_stage_that_runs_alongside_is_begun_before_the_other_and_told_in_its_turn() -> None:
+    """The order of the summary is that of the stages."""
+    seen: list[str] = []
+
+    def wheel() -> Steps:
+        seen.append("wheel")
+        yield Outcome("built", "passed")
+
+    def lab() -> Steps:
+        seen.append("lab begun")
+        yield None
+        seen.append("lab waited for")
+        yield Outcome("booted", "passed")
+
+    outcomes, interrupted = carry_out({"wheel": wheel, "lab": lab}, ["wheel", "lab"], {"wheel": "lab"})
+
+    assert not interrupted
+    assert seen == ["lab begun", "wheel", "lab waited for"]
+    assert [outcome.name for _, outcome in outcomes] == ["built", "booted"]
+
+
+def test_a_stage_that_cannot_run_alongside_says_so_in_its_turn() -> None:
+    """What it has said at once is not lost; and where it is not asked for, it is not begun."""
+
+    def wheel() -> Steps:
+        yield Outcome("built", "passed")
+
+    def lab() -> Steps:
+        yield Outcome("lab", "not run", remark="no memory")
+
+    outcomes, _ = carry_out({"wheel": wheel, "lab": lab}, ["wheel", "lab"], {"wheel": "lab"})
+    alone, _ = carry_out({"wheel": wheel, "lab": lab}, ["wheel"], {"wheel": "lab"})
+
+    assert [outcome.result for _, outcome in outcomes] == ["passed", "not run"]
+    assert [outcome.name for _, outcome in alone] == ["built"]
+
+
+def test_an_interrupt_ends_what_runs_alongside() -> None:
+    """The guests of a lab that nobody waits for any more."""
+    ended: list[bool] = []
+
+    def wheel() -> Steps:
+        yield Outcome("built", "passed")
+        raise KeyboardInterrupt
+
+    def lab() -> Steps:
+        try:
+            yield None
+        finally:
+            ended.append(True)
+
+    outcomes, interrupted = carry_out({"wheel": wheel, "lab": lab}, ["wheel", "lab"], {"wheel": "lab"})
+
+    assert interrupted
+    assert ended == [True]
+    assert [outcome.result for _, outcome in outcomes] == ["passed", "failed", "not run"]
+
+
+def test_what_a_program_beside_prints_is_shown_once_it_is_waited_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """All of it, with its exit code; nothing of it stands between the lines of the others."""
+    code = "import sys; print('one'); print('two', file=sys.stderr); sys.exit(7)"
+    with beside([sys.executable, "-u", "-c", code], timeout=30) as wait:
+        time.sleep(0.2)
+        assert "one" not in capsys.readouterr().out
+        ended = wait()
+
+    assert (ended.code, ended.output) == (7, "one\ntwo\n")
+    assert capsys.readouterr().out.endswith("one\ntwo\n")
+
+
+@pytest.mark.slow
+def test_a_program_beside_is_ended_with_its_children_when_it_takes_too_long_or_nobody_waits() -> None:
+    """At its time, or with the run."""
+    hang = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    started = time.monotonic()
+    with beside([sys.executable, "-c", hang], timeout=0.5) as wait:
+        ended = wait()
+    with beside([sys.executable, "-c", hang], timeout=60):
+        pass
+
+    assert (ended.code, ended.output) == (-9, "ended, since it took too long\n")
+    assert time.monotonic() - started < 30
 
 
 def test_what_is_fetched_meanwhile_ends_with_the_run(tmp_path: Path) -> None:
