@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tools.generated import PROJECT
-from tools.stage import Counts, Outcome, beside, counts_of, end, exit_remark, remark_on, run, step
+from tools.stage import Counts, Outcome, beside, counts_of, end, exit_remark, outcome_of, remark_on, run, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -63,7 +63,9 @@ def lint() -> Steps:
 
 def types() -> Steps:
     """Check types, strictly, over the package, the tools and the tests."""
-    yield step("mypy", [_PYTHON, "-m", "mypy"], timeout=600)
+    with beside([_PYTHON, "-m", "mypy"], timeout=600) as wait:
+        yield None
+        yield outcome_of("mypy", wait())
 
 
 def floors() -> Steps:
@@ -145,8 +147,8 @@ STAGES: Final[dict[str, Callable[[], Steps]]] = {
     "wheel": wheel,
     "lab": lab,
 }
-BESIDE: Final = {"wheel": "lab"}
-"""A stage, and a later one that is begun before it: building takes one core, and guests wait at times."""
+BESIDE: Final = {"lint": "types", "wheel": "lab"}
+"""A stage, and a later one that is begun before it: either has a core to spare, and guests wait at times."""
 
 
 def main() -> int:

@@ -143,7 +143,11 @@ def _shown(process: subprocess.Popen[bytes], output: TextIO, until: float) -> It
 
 def step(name: str, command: Sequence[str], *, timeout: float = 180) -> Outcome:
     """Run a step whose exit code says everything."""
-    ended = run(command, timeout=timeout)
+    return outcome_of(name, run(command, timeout=timeout))
+
+
+def outcome_of(name: str, ended: Ended) -> Outcome:
+    """Return what the exit code of a step says."""
     return Outcome(name, "failed" if ended.code else "passed", ended.seconds, exit_remark(ended.code))
 
 
