@@ -7,8 +7,9 @@ would give, but for two things: what changed without being named, and which prog
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from itertools import islice
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from vfioctl.model.ids import is_vfio_driver
 from vfioctl.model.likeness import between
@@ -17,13 +18,13 @@ from vfioctl.sysfs.assemble import make_device
 from vfioctl.sysfs.attribute import Attributes
 from vfioctl.sysfs.classes import read_vfio_nodes_again
 from vfioctl.sysfs.fetch import Fetched, fetch
-from vfioctl.sysfs.groups import group_names, make_group
+from vfioctl.sysfs.groups import make_group
 from vfioctl.sysfs.reader import Gathered, device_names, put_together
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-    from typing import TypeVar
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from typing import Any, TypeVar
 
     from vfioctl.model.address import PciAddress
     from vfioctl.model.device import PciDevice
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from vfioctl.sysfs.reader import Reading
 
     Key = TypeVar("Key")
+    Row = TypeVar("Row", bound=tuple[Any, ...])
 
+_PARENT = attrgetter("parent")
 _BRIDGES = {1, 2}
 """Types of the configuration header that are no endpoint's."""
 
@@ -44,19 +47,19 @@ _BRIDGES = {1, 2}
 def read_again(files: Files, before: Reading, addresses: Collection[PciAddress]) -> Reading | None:
     """Read these devices and their groups; None where that is not all that changed: then read the whole.
 
-    More has changed where other devices or groups come or go, where something hangs below one of these that
-    goes, where virtual functions are made or removed, where one has mediated devices, and where only the
-    holders of a node tell whether a device is still being unbound.
+    More has changed where other devices come or go (groups come and go with theirs), where something hangs
+    below one of these that goes, where virtual functions are made or removed, where one has mediated
+    devices, and where only the holders of a node tell whether a device is still being unbound.
     """
     attributes = Attributes(files)
     touched = {str(address): address for address in addresses}
     names = device_names(files)
-    groups = group_names(attributes)
+    if _others_changed(before, touched, names):
+        return None
     present = [name for name in names if name in touched]
     theirs = {*groups_now(attributes, present), *groups_then(before, addresses)}
-    if _others_changed(before, touched, names) or not theirs >= _difference(before.gathered.groups, groups):
-        return None
-    again = fetch(files, present, [name for name in groups or () if name in theirs])
+    groups = _groups_again(attributes, before.gathered.groups, theirs)
+    again = fetch(files, present, [name for name in theirs if name in (groups or ())])
     now = {one.address: one for one in again.devices}
     if any(_reaches_further(before, address, now.get(address)) for address in addresses):
         return None
@@ -71,14 +74,23 @@ def read_again(files: Files, before: Reading, addresses: Collection[PciAddress])
 
 
 def _others_changed(before: Reading, touched: Mapping[str, PciAddress], names: list[str]) -> bool:
-    known = set(before.gathered.names)
+    known, here = set(before.gathered.names), set(names)
     # Where it is listed under a name that no kernel would write, it would not be found under its own.
     odd = any(address in before.found and name not in known for name, address in touched.items())
-    return odd or not touched.keys() >= known ^ set(names)
+    return odd or not touched.keys() >= known ^ here
 
 
-def _difference(then: Collection[str] | None, now: Collection[str] | None) -> set[str]:
-    return set(then or ()) ^ set(now or ())
+def _groups_again(
+    attributes: Attributes, known: tuple[str, ...] | None, theirs: Collection[str]
+) -> tuple[str, ...] | None:
+    """Return the names of all groups, of which only these may have come or gone; None if it is not known."""
+    if known is None:
+        return None
+    groups = [name for name in known if name not in theirs]
+    for name in theirs:
+        if name.isdecimal() and attributes.names(f"{paths.IOMMU_GROUPS}/{name}"):
+            insort(groups, name, key=int)
+    return tuple(groups)
 
 
 def groups_now(attributes: Attributes, names: list[str]) -> Iterator[str]:
@@ -92,31 +104,41 @@ def groups_now(attributes: Attributes, names: list[str]) -> Iterator[str]:
 def groups_then(before: Reading, addresses: Collection[PciAddress]) -> Iterator[str]:
     """Yield the groups that these devices were in."""
     for address in addresses:
-        device = before.host.by_address.get(address)
-        if device is not None and device.iommu_group is not None:
-            yield str(device.iommu_group)
+        one = before.found.get(address)
+        if one is not None and one.facts.iommu_group is not None:
+            yield str(one.facts.iommu_group)
 
 
 def merged(
     before: Fetched, again: Fetched, touched: Mapping[str, PciAddress], groups: Collection[str]
 ) -> Fetched:
-    """Put what was read again in the place of what was known of these devices and groups."""
+    """Put what was read again in the place of what was known of these devices and groups, both in order."""
     addresses = set(touched.values())
     numbers = {int(name) for name in groups if name.isdecimal()}
     links = {f"{paths.PCI_DEVICES}/{name}" for name in touched}
     folders = tuple(f"{paths.IOMMU_GROUPS}/{name}/" for name in groups)
-    devices = [one for one in before.devices if one.address not in addresses] + again.devices
-    facts = [pair for pair in before.groups if pair[0] not in numbers] + again.groups
     unread = {
         path: why
         for path, why in before.unread.items()
         if path not in links and not f"{path}/".startswith(folders)
     }
     return Fetched(
-        sorted(devices, key=itemgetter(0)),
-        sorted(facts, key=itemgetter(0)),
+        _replaced(before.devices, addresses, again.devices),
+        _replaced(before.groups, numbers, again.groups),
         unread | again.unread,
     )
+
+
+def _replaced(known: Sequence[Row], keys: Iterable[Any], again: Iterable[Row]) -> list[Row]:
+    """Return a row that is in the order of its first members, with the new ones in the place of these."""
+    row, first = list(known), itemgetter(0)
+    for key in keys:
+        place = bisect_left(row, key, key=first)
+        if place < len(row) and first(row[place]) == key:
+            del row[place]
+    for one in again:
+        insort(row, one, key=first)
+    return row
 
 
 def _reaches_further(before: Reading, address: PciAddress, now: Found | None) -> bool:
@@ -130,7 +152,7 @@ def _reaches_further(before: Reading, address: PciAddress, now: Found | None) ->
     if one is None:
         return False
     is_bridge = one.facts.bridge or one.facts.config[0] in _BRIDGES
-    has_children = any(device.parent == address for device in before.host.devices)
+    has_children = address in map(_PARENT, before.host.devices)
     return is_bridge or one.facts.physical_function is not None or has_children
 
 
@@ -163,24 +185,25 @@ def remade(found: Mapping[PciAddress, Found], around: Surroundings, before: Read
         *_differing(around.usage.uses, then.usage.uses),
         *_differing(around.vf_indexes, then.vf_indexes),
     }
-    if slots or groups:
-        near = (one for one in found.values() if one.facts.iommu_group in groups or one.address.slot in slots)
-        changed |= {one.address for one in near}
+    if slots:
+        changed |= {address for address in found if address.slot in slots}
+    if groups:
+        changed |= {one.address for one in found.values() if one.facts.iommu_group in groups}
     # They are in one order, so that most of them are what they were without a look at each.
     old, new = between(list(before.found.values()), list(found.values()))
     if not changed & found.keys() <= {*islice(found, new.start, new.stop)}:
         old, new = slice(0, len(old_devices)), slice(0, len(found))
-    some = islice(found.values(), new.start, new.stop)
-    fresh = tuple(_made_again(one, one.address in changed, around, before) for one in some)
+    were = {device.address: device for device in old_devices[old]}
+
+    def made_again(one: Found) -> PciDevice:
+        was = were.get(one.address)
+        if was is not None and one.address not in changed and before.found[one.address] == one:
+            return was
+        device = make_device(one.address, one.path, one.facts, around)
+        return was if was is not None and was == device else device
+
+    fresh = tuple(map(made_again, islice(found.values(), new.start, new.stop)))
     return old_devices[: old.start] + fresh + old_devices[old.stop :]
-
-
-def _made_again(one: Found, changed: bool, around: Surroundings, before: Reading) -> PciDevice:  # noqa: FBT001 - a fact, not an option
-    was = before.host.by_address.get(one.address)
-    if was is not None and not changed and before.found[one.address] == one:
-        return was
-    device = make_device(one.address, one.path, one.facts, around)
-    return was if was is not None and was == device else device
 
 
 def groups_remade(found: list[tuple[int, GroupFacts]], before: Reading) -> tuple[IommuGroup, ...]:
@@ -190,7 +213,7 @@ def groups_remade(found: list[tuple[int, GroupFacts]], before: Reading) -> tuple
     old, new = (
         between(facts, found) if len(facts) == len(made) else (slice(0, len(made)), slice(0, len(found)))
     )
-    known, by_number = dict(facts[old]), before.host.by_group
+    known, by_number = dict(facts[old]), {group.id: group for group in made[old]}
     fresh = tuple(
         by_number[number] if known.get(number) == its and number in by_number else make_group(number, its)
         for number, its in found[new]

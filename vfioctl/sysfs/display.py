@@ -63,12 +63,12 @@ def read_gpus(attributes: Attributes, found: Iterable[Found]) -> Gpus:
     for name, _, address in _members(attributes, root.ACCELERATORS, _is_accelerator):
         nodes[f"{root.NODES}/accel/{name}"] = address
     offered = frozenset(nodes.values())
+    # Without its DRM module, NVIDIA's driver has nodes that no class lists.
+    gpus = [one for one in found if one.facts.driver == NVIDIA or (offered and one.address in offered)]
     drivers: dict[str, list[PciAddress]] = {}
-    for one in found:
-        driver = one.facts.driver
-        # Without its DRM module, NVIDIA's driver has nodes that no class lists.
-        if driver is not None and (driver == NVIDIA or one.address in offered):
-            drivers.setdefault(driver, []).append(one.address)
+    for one in gpus:
+        if one.facts.driver is not None:
+            drivers.setdefault(one.facts.driver, []).append(one.address)
     maybe_open = any(_may_be_open(attributes, driver) for driver in drivers)
     return Gpus(nodes, drivers, screens, maybe_open)
 
@@ -117,18 +117,28 @@ def firmware_framebuffers(attributes: Attributes) -> tuple[tuple[int, int, str],
     return tuple(found)
 
 
+def displays(
+    probes: Mapping[PciAddress, Probe], framebuffers: Mapping[str, PciAddress]
+) -> dict[PciAddress, Probe]:
+    """Return the few functions on which the console may depend."""
+    # Of thousands few are displays: the others are passed by without a call.
+    found = {
+        address: facts
+        for address, facts in probes.items()
+        if facts.ids[4] >> 16 == _DISPLAY_CLASS or facts.boot_vga
+    }
+    return found | {owner: probes[owner] for owner in framebuffers.values() if owner in probes}
+
+
 def display_uses(
-    probes: Mapping[PciAddress, Probe],
+    found: Mapping[PciAddress, Probe],
     framebuffers: Mapping[str, PciAddress],
     firmware: Sequence[tuple[int, int, str]],
 ) -> Iterator[tuple[PciAddress, Usage]]:
-    """Yield how the console depends on functions."""
-    owners = frozenset(framebuffers.values())
-    for address, facts in probes.items():
-        # Of thousands few are displays: the others are passed by without a call.
-        if facts.ids[4] >> 16 == _DISPLAY_CLASS or address in owners:
-            for usage in _display_uses(address, facts, framebuffers, firmware):
-                yield address, usage
+    """Yield how the console depends on these functions."""
+    for address, facts in found.items():
+        for usage in _display_uses(address, facts, framebuffers, firmware):
+            yield address, usage
 
 
 def _display_uses(

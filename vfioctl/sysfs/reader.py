@@ -189,14 +189,15 @@ def device_names(files: Files) -> list[str]:
 
 
 def _unread_attributes(found: list[Found]) -> Iterator[Unread]:
-    for one in found:
+    for one in [one for one in found if one.facts.unread]:
         for field, reason in one.facts.unread:
             yield Unread(f"{one.path}/{field}", reason, one.address, field)
 
 
 def _vf_indexes(found: list[Found]) -> dict[PciAddress, int]:
+    parents = [one.facts for one in found if one.facts.virtual_functions]
     pairs = (
-        (PciAddress.from_name(name), index) for one in found for index, name in one.facts.virtual_functions
+        (PciAddress.from_name(name), index) for facts in parents for index, name in facts.virtual_functions
     )
     return {address: index for address, index in pairs if address is not None}
 

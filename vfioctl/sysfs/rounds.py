@@ -66,6 +66,7 @@ class Round:
         theirs = self._theirs | ({*(groups or ())} ^ {*self._groups})
         theirs |= {*groups_now(attributes, [name for name in names if name in late])}
         fetched = self._fetched
+        fetched.devices.sort(key=itemgetter(0))
         if late or theirs:
             again = fetch(
                 files,
@@ -75,6 +76,5 @@ class Round:
             known = ((name, PciAddress.from_name(name)) for name in late)
             addresses = {name: address for name, address in known if address is not None}
             fetched = merged(fetched, again, addresses, theirs)
-        fetched.devices.sort(key=itemgetter(0))
         gathered = Gathered(tuple(names), groups, fetched, read_vfio_nodes(attributes))
         return put_together(attributes, gathered, before=before)

@@ -7,7 +7,7 @@ from vfioctl.model.usage import Usage, UsageKind
 from vfioctl.model.value import NamedTuple
 from vfioctl.sysfs import root
 from vfioctl.sysfs.classes import class_members, read_framebuffers
-from vfioctl.sysfs.display import display_uses, firmware_framebuffers, screen_uses
+from vfioctl.sysfs.display import display_uses, displays, firmware_framebuffers, screen_uses
 from vfioctl.sysfs.input import input_uses
 from vfioctl.sysfs.network import network_uses, read_network
 from vfioctl.sysfs.storage import read_blocks, storage_uses
@@ -97,9 +97,10 @@ def _add_displays(
 ) -> None:
     framebuffers = read_framebuffers(attributes)
     firmware = firmware_framebuffers(attributes)
-    for address, usage in display_uses(probes, framebuffers, firmware):
+    found = displays(probes, framebuffers)
+    for address, usage in display_uses(found, framebuffers, firmware):
         uses.setdefault(address, []).append(usage)
-    consoles = {address for address, facts in probes.items() if facts.boot_vga}
+    consoles = {address for address, facts in found.items() if facts.boot_vga}
     for address, usage in screen_uses(attributes, gpus.screens, consoles):
         uses.setdefault(address, []).append(usage)
 
@@ -124,6 +125,8 @@ def _add_holders(
     vfio: Vfio,
     uses: dict[PciAddress, list[Usage]],
 ) -> None:
+    if not vfio.holders:
+        return
     groups = {node: number for number, node in vfio.nodes.groups.items()}
     functions = {node: address for address, node in vfio.nodes.cdevs.items()}
     for holder in vfio.holders:
