@@ -11,7 +11,7 @@ from vfioctl.model.device import PhysicalFunction
 from vfioctl.model.likeness import between
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.lots import lots, resources_of, selects
-from vfioctl.plugin.resources import NOTHING, begun, claimed, offered, put_together, spread_groups
+from vfioctl.plugin.resources import NOTHING, begun, claimed, offered, put_together, selected, spread_groups
 from vfioctl.plugin.selection import Selection
 from vfioctl.plugin.settings import Kind
 from vfioctl.typed import TYPE_CHECKING
@@ -105,19 +105,19 @@ class Memory:
         items = _same_items(known, changes, kept) if known and changes else {}
         asking = self._nodes.asking(sight)
         selection = known.selection.after(host, changes.addresses) if known and changes else Selection(host)
-        selected = [
-            (one, kept[one.name].lots if one.name in kept else tuple(lots(host, one, asking, selection)))
+        selections = [
+            kept[one.name].selected if one.name in kept else selected(one, lots(host, one, asking, selection))
             for one in resources_of(host, config)
         ]
-        claims = claimed(lot for _, found in selected for lot in found)
-        fits = [kept.get(one.name) or begun(host, one, found, claims, asking) for one, found in selected]
+        claims = claimed(selections)
+        fits = [kept.get(one.resource.name) or begun(host, one, claims, asking) for one in selections]
         spread = spread_groups(fits)
         pieces = {
             name: kept.get(name) or offered(host, piece, spread, cordoned, asking, items.get(name, NOTHING))
             for name, piece in ((piece.resource.name, piece) for piece in fits)
         }
         reaches = {
-            name: known.reaches[name] if known is not None and name in kept else _reach(piece.lots)
+            name: known.reaches[name] if known is not None and name in kept else _reach(piece.selected.lots)
             for name, piece in pieces.items()
         }
         self._known = _Known(host, config, cordoned, sight, pieces, reaches, selection)
@@ -160,6 +160,10 @@ class _Changes(NamedTuple):
         """Tell whether they are about any slot or group of these."""
         return not (reach.slots.isdisjoint(self.slots) and reach.groups.isdisjoint(self.groups))
 
+    def concern_any(self, functions: Iterable[PciDevice]) -> bool:
+        """Tell whether they are about the slot or the group of any of these."""
+        return any(one.iommu_group in self.groups or one.address.slot in self.slots for one in functions)
+
 
 def _changes(known: _Known, host: Host, touched: frozenset[PciAddress]) -> _Changes | None:
     """Return what changed; None where selectors may match others because of it."""
@@ -196,7 +200,7 @@ def _same_items(known: _Known, changes: _Changes, kept: Mapping[str, Piece]) -> 
     for name in known.pieces.keys() - kept.keys():
         piece = known.pieces[name]
         if piece.resource.kind is Kind.PCI:
-            near = {lot.id for lot in piece.lots if changes.concern(_reach((lot,)))}
+            near = {lot.id for lot in piece.selected.lots if changes.concern_any(lot.functions)}
             found[name] = {item.id: item for item in piece.offer.items if item.id not in near}
     return found
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from vfioctl.plugin.settings import Config, Resource
 
     Thing: TypeAlias = "PciAddress | str"
-    Claims: TypeAlias = "dict[Thing, tuple[Resource, ...]]"
 
 NOTHING: Mapping[str, Item] = MappingProxyType({})
 EVERYTHING = Sight()
@@ -44,6 +43,13 @@ class Tie(NamedTuple):
 
     id: str
     resources: tuple[str, ...]
+
+
+class Claims(NamedTuple):
+    """Who selects each thing, those of the highest priority only."""
+
+    owners: Mapping[Thing, tuple[Resource, ...]]
+    ties: tuple[Tie, ...]
 
 
 class Sorted(NamedTuple):
@@ -67,19 +73,32 @@ def sort_out(
     """
     resources = resources_of(host, config)
     selection = Selection(host)
-    selected = [(resource, tuple(lots(host, resource, sight, selection))) for resource in resources]
-    claims = claimed(lot for _, found in selected for lot in found)
-    pieces = [begun(host, resource, found, claims, sight) for resource, found in selected]
+    selections = [selected(resource, lots(host, resource, sight, selection)) for resource in resources]
+    claims = claimed(selections)
+    pieces = [begun(host, one, claims, sight) for one in selections]
     spread = spread_groups(pieces)
     return put_together([offered(host, piece, spread, cordoned, sight) for piece in pieces], claims)
+
+
+class Selected(NamedTuple):
+    """What a resource selects."""
+
+    resource: Resource
+    lots: tuple[Lot, ...]
+    things: tuple[Thing, ...]
+    """All that these take."""
+
+
+def selected(resource: Resource, found: Iterable[Lot]) -> Selected:
+    """Put together what a resource selects."""
+    found = tuple(found)
+    return Selected(resource, found, tuple(thing for lot in found for thing in lot.things))
 
 
 class Piece(NamedTuple):
     """One resource, applied to a host."""
 
-    resource: Resource
-    lots: tuple[Lot, ...]
-    """What it selects."""
+    selected: Selected
     fit: tuple[Lot, ...]
     """What of it can be offered."""
     left_out: tuple[LeftOut, ...]
@@ -89,19 +108,25 @@ class Piece(NamedTuple):
     kept_back: tuple[LeftOut, ...] = ()
     """What of that is not offered because of other items."""
 
+    @property
+    def resource(self) -> Resource:
+        """The resource."""
+        return self.selected.resource
 
-def begun(host: Host, resource: Resource, found: tuple[Lot, ...], claims: Claims, sight: Sight) -> Piece:
+
+def begun(host: Host, wanted: Selected, claims: Claims, sight: Sight) -> Piece:
     """Decide what a resource could offer of what it selects, given who else selects what."""
+    resource = wanted.resource
     left_out: list[LeftOut] = []
     fit: list[Lot] = []
-    for lot in found:
+    for lot in wanted.lots:
         why = _lost(lot, claims) or why_left_out(host, lot, sight)
         if why is None:
             fit.append(lot)
         else:
             left_out.append(LeftOut(lot.id, resource.name, why))
     groups = tuple((group, lot.id) for lot in fit for group in lot.groups)
-    return Piece(resource, found, tuple(fit), tuple(left_out), groups, Offer(resource.name, ()))
+    return Piece(wanted, tuple(fit), tuple(left_out), groups, Offer(resource.name, ()))
 
 
 def offered(
@@ -134,7 +159,7 @@ def put_together(pieces: Sequence[Piece], claims: Claims) -> Sorted:
         tuple(piece.resource for piece in pieces),
         tuple(piece.offer for piece in pieces),
         tuple(left_out),
-        tuple(_ties(claims)),
+        claims.ties,
     )
 
 
@@ -166,30 +191,32 @@ def refuse_ties(sorted_out: Sorted) -> None:
         )
 
 
-def claimed(found: Iterable[Lot]) -> Claims:
-    """Return who selects each thing, those of the highest priority only."""
-    claims: Claims = {}
-    alone: tuple[Resource, ...] = ()
-    for lot in found:
-        if not alone or alone[0] is not lot.resource:
-            alone = (lot.resource,)
-        for thing in lot.things:
-            others = claims.setdefault(thing, alone)
-            if others is alone or lot.resource.priority < others[0].priority:
-                continue
-            claims[thing] = others + alone if lot.resource.priority == others[0].priority else alone
-    return claims
+def claimed(selections: Iterable[Selected]) -> Claims:
+    """Return who selects each thing."""
+    owners: dict[Thing, tuple[Resource, ...]] = {}
+    tied = False
+    for resource, _, things in selections:
+        theirs: dict[Thing, tuple[Resource, ...]] = dict.fromkeys(things, (resource,))
+        # Of thousands of things nearly all are one resource's alone: there is no step for each of those.
+        for thing in theirs.keys() & owners.keys():
+            others = owners[thing]
+            if resource.priority <= others[0].priority:
+                is_tie = resource.priority == others[0].priority
+                theirs[thing] = (*others, resource) if is_tie else others
+                tied = tied or is_tie
+        owners |= theirs
+    return Claims(owners, tuple(_ties(owners)) if tied else ())
 
 
-def _ties(claims: Claims) -> Iterator[Tie]:
-    for thing, resources in claims.items():
+def _ties(owners: Mapping[Thing, tuple[Resource, ...]]) -> Iterator[Tie]:
+    for thing, resources in owners.items():
         if len(resources) > 1:
             yield Tie(str(thing), tuple(resource.name for resource in resources))
 
 
 def _lost(lot: Lot, claims: Claims) -> str | None:
     for thing in lot.things:
-        owners = claims[thing]
+        owners = claims.owners[thing]
         part = "it" if str(thing) == lot.id else str(thing)
         if owners[0].priority > lot.resource.priority:
             return f"{part} belongs to {owners[0].name}, which has priority {owners[0].priority}"
@@ -204,6 +231,10 @@ def spread_groups(pieces: Iterable[Piece]) -> dict[int, list[str]]:
     first: dict[int, str] = {}
     spread: dict[int, list[str]] = {}
     for piece in pieces:
+        groups = dict(piece.groups)
+        if len(groups) == len(piece.groups) and first.keys().isdisjoint(groups.keys()):
+            first |= groups
+            continue
         for group, item in piece.groups:
             if group in first:
                 spread.setdefault(group, [first[group]]).append(item)
