@@ -13,7 +13,7 @@ from math import inf
 from time import monotonic
 
 from vfioctl.errors import VfioctlError
-from vfioctl.plugin.news import News, place_of, places_between
+from vfioctl.plugin.news import News, node_of, place_of, places_between
 from vfioctl.plugin.watching import FolderWatch
 from vfioctl.typed import TYPE_CHECKING
 
@@ -109,7 +109,7 @@ class Looking:
         try:
             async for report in changes:
                 place = place_of(report)
-                self._news.hear(None if place is None else (place,))
+                self._news.hear(None if place is None else (place,), node_of(report))
         except Exception:
             log.exception("changes are not reported any more")
         self._deaf = True
@@ -117,14 +117,17 @@ class Looking:
         log.warning("looking at the host every %g s from now on", self._times.resync)
 
     async def _mind_door(self, folder: str) -> None:
-        """Hear when a node comes or goes, also by hand, which the kernel does not report."""
+        """See when a node comes or goes, also by hand, which the kernel does not report."""
         watch = FolderWatch(folder, self._times.watch)
         while True:
             before = watch.seen
             await asyncio.sleep(self._times.watch)
             watch.refresh()
-            if watch.seen != before:
-                self._news.hear(places_between(folder, before, watch.seen))
+            if watch.seen == before:
+                continue
+            places = places_between(folder, before, watch.seen)
+            if places is None or (places := self._news.unseen(places, watch.changed)):
+                self._news.hear(places)
 
     async def _look_for_ever(self) -> None:
         places: Places | None = None

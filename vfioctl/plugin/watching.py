@@ -51,6 +51,11 @@ class FolderWatch:
         self.seen = Seen()
         self.refresh()
 
+    @property
+    def changed(self) -> int:
+        """When a name last came or went, as far as is seen (clock, nanoseconds, late by up to a tick)."""
+        return self._stamp[2] if self._stamp else 0
+
     async def run(self) -> None:
         """Look, for ever."""
         while True:
