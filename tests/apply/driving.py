@@ -125,9 +125,10 @@ def do(
     state: str,
     *,
     observe: Callable[[StepOutcome], None] = lambda _: None,
+    lock_timeout: float = 0.0,
 ) -> Report:
     """Plan and carry out."""
-    settings = Settings(TIMEOUT, 0.0, state)
+    settings = Settings(TIMEOUT, lock_timeout, state)
     return carry_out(lambda: plan(kernel), settings, observe=observe, port=kernel)
 
 

@@ -5,6 +5,8 @@ import os
 import random
 import signal
 import threading
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,11 +34,13 @@ from tests.apply.driving import (
     workstation,
 )
 from tests.support.fake_kernel import BOOT_ID, Device, Fault, PanicError, machine
+from vfioctl.apply import transaction
 from vfioctl.apply.journal import read_unfinished
 from vfioctl.apply.lanes import LANES
+from vfioctl.apply.lock import locked
 from vfioctl.apply.port import OpenToWrite, ReadLink, ReadText, SetOwner
 from vfioctl.apply.records import read_records
-from vfioctl.errors import NotPermittedError, RefusedError
+from vfioctl.errors import LockedError, NotPermittedError, RefusedError
 from vfioctl.model.address import PciAddress
 from vfioctl.model.binding import Binding, Move
 from vfioctl.plan.outcome import Result, Status
@@ -530,6 +534,75 @@ class TestRefusals:
         with pytest.raises(RefusedError, match="gone"):
             do(workstation(), lambda _: fail(), state)
         assert do(workstation(), bind_plan, state).result is Result.DONE
+
+
+class TestWhileAnotherIsAtWork:
+    """What is refused is refused at once, but not because of what the other is doing just then."""
+
+    class Plans:
+        """Plan so, and so the next time."""
+
+        def __init__(self, *refused: bool) -> None:
+            """Refuse or not, each time."""
+            self.left = list(refused)
+
+        def __call__(self, kernel: FakeKernel) -> Plan:
+            """Plan a bind."""
+            finding = Finding("vm", Severity.REFUSE, None, "an unbind of it is blocked", "wait")
+            return bind_plan(kernel)._replace(findings=(finding,) if self.left.pop(0) else ())
+
+    def test_what_has_passed_when_the_other_is_done_is_no_refusal(
+        self, state: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of fifty commands at once one was told that its device's unbind were blocked: it was under way."""
+        plans = self.Plans(True, False)
+        with ExitStack() as at_work:
+            at_work.enter_context(locked(state, 0))
+            monkeypatch.setattr(transaction, "sleep", lambda _: at_work.close())
+            report = do(workstation(), plans, state, lock_timeout=5)
+
+        assert report.result is Result.DONE
+        assert plans.left == []
+
+    @pytest.mark.parametrize("patience", [0.0, 0.3])
+    def test_what_stays_so_is_refused_without_the_lock(
+        self, state: str, patience: float, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The other may be stuck for as long as a virtual machine runs."""
+        monkeypatch.setattr(transaction, "_PASSING", 0.3)
+        kernel, plans = workstation(), self.Plans(True, True)
+        with locked(state, 0):
+            report = do(kernel, plans, state, lock_timeout=patience)
+
+        assert report.result is Result.REFUSED
+        assert plans.left == []
+        assert kernel.commands == []
+
+    def test_where_yet_another_is_at_work_by_then_it_is_waited_for(
+        self, state: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Something moves; what is so is seen under the lock."""
+        plans = self.Plans(True)
+
+        def take_over(_seconds: float) -> None:
+            Path(f"{state}/lock").write_text("1 another", encoding="ascii")
+
+        monkeypatch.setattr(transaction, "sleep", take_over)
+        with locked(state, 0), pytest.raises(LockedError, match="another"):
+            do(workstation(), plans, state, lock_timeout=0.3)
+
+        assert plans.left == []
+
+    def test_what_an_earlier_run_has_left_is_not_waited_for(
+        self, state: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody moves anything."""
+        monkeypatch.setattr(transaction, "journal_stands", lambda _: True)
+        monkeypatch.setattr(transaction, "sleep", lambda _: pytest.fail("it waits"))
+        plans = self.Plans(True)
+
+        assert do(workstation(), plans, state, lock_timeout=5).result is Result.REFUSED
+        assert plans.left == []
 
 
 class TestSignals:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic, sleep
+
 from vfioctl.apply.access import check_writable, opened, read_boot_id
 from vfioctl.apply.executor import Course, run_plan, skipped
 from vfioctl.apply.inflight import await_end, is_under_way
@@ -33,6 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["STATE", "Settings", "carry_out"]
 
+_PASSING = 2.0
+"""Seconds for which another run may be the reason to refuse: a device of its that has left one driver and not
+come to the next looks like one whose unbind is blocked, and half a group like one that is not viable."""
+_LOOK = 0.1
+
 
 def carry_out(
     plan_now: Callable[[], Plan],
@@ -44,8 +51,9 @@ def carry_out(
     """Plan under the lock and carry the plan out: all of it, or nothing where that is possible.
 
     ``plan_now`` reads the host and plans for it. Where there is something to wait for, it is called before
-    as well, so that what is refused anyway is refused at once. ``observe`` is told of each step as it ends,
-    not of those of a rollback. ``port`` is for tests.
+    as well, so that what is refused anyway is refused at once, or in two seconds where another run might be
+    what it is refused for. ``observe`` is told of each step as it ends, not of those of a rollback. ``port``
+    is for tests.
 
     Raises:
         LockedError: another vfioctl was at work for longer than the lock timeout.
@@ -54,10 +62,8 @@ def carry_out(
         VfioctlError: the state folder cannot be written. If devices have moved by then, the journal stands.
 
     """
-    if _must_wait(settings.state):
-        plan = plan_now()
-        if plan.refusals:
-            return _refused(plan)
+    if (refused := _refused_meanwhile(plan_now, settings)) is not None:
+        return refused
     with locked(settings.state, settings.lock_timeout):
         _refuse_unfinished(settings)
         plan = plan_now()
@@ -75,9 +81,28 @@ def carry_out(
             return end(course, plan, run, settings.state, unfinished)
 
 
-def _must_wait(state: str) -> bool:
-    """Tell whether another run is at work, or has left something that is not at its end."""
-    return at_work(state) is not None or journal_stands(state) or is_under_way(state)
+def _refused_meanwhile(plan_now: Callable[[], Plan], settings: Settings) -> Report | None:
+    """Refuse what would be refused whoever has the lock; None: wait for the lock, if it is held."""
+    worker = at_work(settings.state)
+    # Or another run has left something that is not at its end.
+    if worker is None and not journal_stands(settings.state) and not is_under_way(settings.state):
+        return None
+    plan = plan_now()
+    if plan.refusals and worker is not None:
+        if not _stays(worker, settings):
+            return None
+        plan = plan_now()
+    return _refused(plan) if plan.refusals else None
+
+
+def _stays(worker: str, settings: Settings) -> bool:
+    """Tell whether the same run is still at work after a while."""
+    until = monotonic() + min(_PASSING, settings.lock_timeout)
+    while monotonic() < until:
+        if at_work(settings.state) != worker:
+            return False
+        sleep(_LOOK)
+    return True
 
 
 def _refused(plan: Plan) -> Report:
