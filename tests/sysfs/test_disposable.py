@@ -154,6 +154,50 @@ def test_a_child_in_d_state_is_left_after_two_looks() -> None:
     assert 2 * patience < time.monotonic() - began < disposable.MOST_ROUNDS * patience
 
 
+@pytest.mark.slow
+def test_a_child_that_spins_is_left() -> None:
+    """It is let run, and gets nowhere."""
+
+    def spin(job: str) -> tuple[Any, ...]:
+        while job.startswith("x"):
+            pass
+        return length(job)
+
+    assert gather(["a", "x", "b"], spin, patience=SOON) == [length("a"), None, length("b")]
+
+
+@pytest.mark.parametrize(
+    ("looks", "stuck"),
+    [
+        ("DDDD", True),
+        ("DDD", False),
+        ("DDRDD", False),  # D state now and then is what any process has
+        ("S" * 13, True),
+        ("S" * 12, False),
+        ("R" * 120, False),
+        ("R" * 121, True),
+        ("R" * 30 + "S", True),
+    ],
+)
+def test_when_a_child_is_stuck(looks: str, stuck: bool) -> None:
+    """Asleep in D state at every look, or somewhere for long; longer still where it is not let run."""
+    standing = disposable._NOWHERE
+    for state in looks:
+        standing = standing.after(5, state.encode(), 7)
+
+    assert standing.is_stuck is stuck
+    assert not standing.after(6, b"D", 7).is_stuck
+
+
+def test_a_child_that_is_let_run_has_no_more_time_for_it() -> None:
+    """A second is enough for any job."""
+    standing = disposable._NOWHERE
+    for look in range(14):
+        standing = standing.after(5, b"R", 10 * look)
+
+    assert standing.is_stuck
+
+
 def test_a_process_that_waits_or_runs_is_not_in_d_state() -> None:
     """Nor is one that does not exist."""
     assert not disposable._sleeps_uninterruptibly(os.getpid())

@@ -32,8 +32,13 @@ LEAST_PATIENCE = 0.1
 STUCK_ROUNDS = 3
 """How many looks in a row must find a child in D state at the same job: memory pressure makes short ones."""
 MOST_ROUNDS = 12
-"""How many times as long a child may stand still that does not sleep in D state: the machine may be busy."""
+"""How many times as long a child may stand still that does not sleep in D state."""
+STARVED_ROUNDS = 120
+"""And one that could run and is not let: fifty commands on one slow processor wait for seconds each."""
 
+_ASLEEP, _RUNNABLE = b"D", b"R"
+_SPIN = 100
+"""Ticks of the kernel's, a second, in which any job is done that gets anywhere."""
 _FAREWELL = 0.1
 """Seconds that a killed child may take to end before it is left to the next call."""
 
@@ -93,6 +98,35 @@ def gather(
     return results
 
 
+class _Standing(NamedTuple):
+    """For how many looks in a row a child has stood at one job, and how."""
+
+    where: int
+    since: int
+    """How long it had run when it was first seen there, in the kernel's ticks."""
+    rounds: int = 0
+    asleep: int = 0
+    """In D state."""
+    starved: bool = False
+    """It could run, and has hardly been let."""
+
+    def after(self, where: int, state: bytes, ran: int) -> _Standing:
+        """Return what is so after one more look."""
+        if where != self.where:
+            return _Standing(where, ran)
+        starved = state == _RUNNABLE and ran - self.since < _SPIN
+        asleep = self.asleep + 1 if state == _ASLEEP else 0
+        return _Standing(where, self.since, self.rounds + 1, asleep, starved)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether there is nothing to wait for any more."""
+        return self.asleep >= STUCK_ROUNDS or self.rounds >= (STARVED_ROUNDS if self.starved else MOST_ROUNDS)
+
+
+_NOWHERE = _Standing(-1, 0)
+
+
 class _Team:
     """The children at work, what each has sent so far, and where each one is."""
 
@@ -111,7 +145,7 @@ class _Team:
         self._results = results
         self._children: dict[int, Child] = {}
         self._buffers: dict[int, bytearray] = {}
-        self._seen: dict[int, tuple[int, int]] = {}
+        self._seen: dict[int, _Standing] = {}
 
     def start(self, slot: int, indexes: list[int]) -> None:
         """Fork a child for these jobs."""
@@ -210,11 +244,9 @@ class _Team:
         replaced = False
         for child in list(self._children.values()):
             where = self._places[child.slot]
-            before, rounds = self._seen.get(child.pid, (-1, 0))
-            rounds = rounds + 1 if before == where else 0
-            self._seen[child.pid] = (where, rounds)
-            stuck = rounds >= STUCK_ROUNDS and _sleeps_uninterruptibly(child.pid)
-            if rounds < MOST_ROUNDS and not stuck:
+            standing = self._seen.get(child.pid, _NOWHERE).after(where, *_state(child.pid))
+            self._seen[child.pid] = standing
+            if not standing.is_stuck:
                 continue
             self._abandon(child)
             # What it had read but not yet sent is read again.
@@ -273,8 +305,14 @@ def _send(pipe: int, payload: bytes) -> None:
 
 def _sleeps_uninterruptibly(pid: int) -> bool:
     """Tell whether a child is in D state, where no signal reaches it."""
+    return _state(pid)[0] == _ASLEEP
+
+
+def _state(pid: int) -> tuple[bytes, int]:
+    """Return the letter of a child's state, and for how many ticks it has run; of one that is gone none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
-            return stat.read().rpartition(b") ")[2][:1] == b"D"
+            fields = stat.read().rpartition(b") ")[2].split()
     except OSError:
-        return False
+        return b"", 0
+    return fields[0], int(fields[11]) + int(fields[12])
