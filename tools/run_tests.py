@@ -156,7 +156,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.run_tests", allow_abbrev=False)
     parser.add_argument("stage", nargs="*", choices=[*STAGES, []], help="default: every stage")
     wanted: list[str] = parser.parse_args().stage or list(STAGES)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Also what a shell has in the background can be interrupted, and so can the programs that tests start.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     start = time.monotonic()
     with fetching() if "lab" in wanted[1:] else nullcontext():
         outcomes, interrupted = carry_out(STAGES, wanted)

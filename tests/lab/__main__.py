@@ -34,7 +34,8 @@ SOAKING: Final = "tests/lab/soaking/soak.py"
 
 def main() -> int:
     """Run one command of the lab and give its exit code."""
-    signal.signal(signal.SIGTERM, _interrupted)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
+        signal.signal(number, _interrupted)
     options = _parser().parse_args()
     command: Callable[[argparse.Namespace], int] = options.command
     try:

@@ -208,7 +208,10 @@ def test_what_is_fetched_meanwhile_ends_with_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_ends_its_step_and_prints_the_summary(number: signal.Signals) -> None:
-    """By Ctrl-C or by a build server: a summary, exit code 130, and no process stays behind."""
+    """By Ctrl-C or by a build server: a summary, exit code 130, and no process stays behind.
+
+    Also in the background of a script, where the shell has interrupts ignored.
+    """
     code = """if True:
         import sys
         from tools import run_tests
@@ -218,7 +221,8 @@ def test_an_interrupted_run_ends_its_step_and_prints_the_summary(number: signal.
         run_tests.STAGES.update(unit=unit)
         sys.exit(run_tests.main())
     """
-    command = [sys.executable, "-u", "-c", code, "unit", "wheel"]
+    deaf = ["sh", "-c", 'trap "" INT; exec "$0" "$@"']
+    command = [*deaf, sys.executable, "-u", "-c", code, "unit", "wheel"]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout
         hanging = next(int(line) for line in program.stdout if line.strip().isdigit())
