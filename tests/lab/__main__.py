@@ -115,7 +115,7 @@ def _run_once(options: argparse.Namespace) -> repeating.Finished:
     orders = [
         runner.Order(topology, kernel, pattern=options.pattern, brief=options.brief)
         for topology in topologies
-        for kernel in kernels
+        for kernel in reversed(kernels)  # what takes longest begins first: the newest has the most scenarios
     ]
     with runner.opened(kernels, say, brief=options.brief) as lab:
         shares = {order: runner.share_of(lab.checkout, order) for order in orders}
