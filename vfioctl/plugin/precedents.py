@@ -42,6 +42,7 @@ class Precedents:
         """Know nothing."""
         self._ledger: Ledger | None = None
         self._modes: Modes | None = None
+        self._offers: Sequence[Offer] = ()
         self._decided: dict[str, _Decided] = {}
         self._where: dict[object, set[str]] = {}
         """The resources that have an item of an id or in a group."""
@@ -61,18 +62,33 @@ class Precedents:
             self._where.clear()
         watch, touched = Watch(ledger), frozenset(self._touched(before, ledger, now))
         concerned = {name for place in touched for name in self._where.get(place, ())}
-        decided: dict[str, _Decided] = {}
+        if before is not None and offers is self._offers:
+            # As between two looks at the host: there is no step for each of hundreds of resources.
+            names = concerned & self._decided.keys()
+            fresh = {name: _decided(watch, self._decided[name], touched, modes, now) for name in names}
+            decided = self._decided | fresh
+        else:
+            decided = dict(self._decide_all(offers, concerned, watch, touched, modes, now))
+        self._ledger, self._modes, self._offers, self._decided = ledger, modes, offers, decided
+        return Arbitration(tuple(one.published for one in decided.values()), self._again(ledger, now))
+
+    def _decide_all(
+        self,
+        offers: Sequence[Offer],
+        concerned: Collection[str],
+        watch: Watch,
+        touched: Places,
+        modes: Modes,
+        now: float,
+    ) -> Iterator[tuple[str, _Decided]]:
+        """Yield each resource, decided anew where it is another one or concerned."""
         for offer in offers:
             known = self._decided.get(offer.resource)
             if known is None or known.offer is not offer:
-                fresh = self._begun(offer, known)
-                decided[offer.resource] = _decided(watch, fresh, watch.busy, modes, now)
+                known = _decided(watch, self._begun(offer, known), watch.busy, modes, now)
             elif offer.resource in concerned:
-                decided[offer.resource] = _decided(watch, known, touched, modes, now)
-            else:
-                decided[offer.resource] = known
-        self._ledger, self._modes, self._decided = ledger, modes, decided
-        return Arbitration(tuple(one.published for one in decided.values()), self._again(ledger, now))
+                known = _decided(watch, known, touched, modes, now)
+            yield offer.resource, known
 
     def _begun(self, offer: Offer, known: _Decided | None) -> _Decided:
         """Return a resource of which nothing is decided yet."""

@@ -222,6 +222,8 @@ class Supervisor:
         for offer in self.rules.arbitrate(self._offers):
             kept = self.kept.get(offer.resource)
             before = kept.service.offer if kept else None
+            if before is offer:
+                continue  # as nearly all of hundreds are
             if kept is None:
                 self._roster.start(offer, self.rules)
             elif not kept.service.publish(offer):
