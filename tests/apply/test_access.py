@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.fake_kernel import BOOT_ID, FakeKernel, machine
+from tests.support.fake_kernel import BOOT_ID, Device, FakeKernel, machine
 from vfioctl.apply.access import check_writable, read_boot_id
 from vfioctl.apply.asking import PATIENCE, TURN
 from vfioctl.apply.port import Answer
+from vfioctl.apply.standing import read_states
 from vfioctl.errors import NotPermittedError, VfioctlError
+from vfioctl.model.address import PciAddress
 
 
 @pytest.fixture
@@ -24,6 +26,30 @@ def test_what_waits_for_no_device_is_given_the_time_that_a_busy_host_takes(kerne
     assert read_boot_id(kernel) == BOOT_ID
     with pytest.raises(NotPermittedError):
         check_writable(replace(kernel, read_only=True))
+
+
+@pytest.mark.parametrize(
+    ("slowness", "busy", "answered"),
+    [
+        (PATIENCE / 4, False, True),
+        (PATIENCE + 1, False, False),
+        (PATIENCE + 1, True, True),
+        (TURN - 1, True, True),
+        (TURN + PATIENCE, True, False),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_device_whose_answer_is_late_because_the_host_is_busy_is_not_taken_for_blocked(
+    slowness: float, busy: bool, answered: bool, count: int
+) -> None:
+    """What a bind has done would be called unknown."""
+    names = [f"0000:01:00.{number}" for number in range(count)]
+    kernel = machine([Device(name, driver="e1000e") for name in names])
+    kernel.slowness, kernel.busy = slowness, busy
+
+    states = read_states(kernel, [PciAddress.parse(name) for name in names])
+
+    assert [state.stuck for state in states] == [not answered] * count
 
 
 def test_a_host_that_is_busier_than_that_is_told_so(kernel: FakeKernel) -> None:

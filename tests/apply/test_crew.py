@@ -103,6 +103,31 @@ def test_answers_of_several_lanes_come_together(crew_of: Callable[..., Crew]) ->
     assert seen == {lane: f"path {lane}" for lane in range(5)}
 
 
+def test_who_could_go_on_is_told_from_who_waits(crew_of: Callable[..., Crew], tmp_path: Path) -> None:
+    """Of one that runs there may be an answer yet, however late it is."""
+    end, door = tmp_path / "end", tmp_path / "door"
+    os.mkfifo(door)
+
+    def work(command: Command) -> Answer:
+        if command == Look("wait"):
+            door.read_bytes()
+        while command == Look("run") and not end.exists():
+            pass
+        return Answer()
+
+    crew = crew_of(work)
+    crew.start(0, Look("run"))
+    crew.start(1, Look("wait"))
+    eventually(lambda: not crew.starves(1))
+    eventually(lambda: crew.starves(0))
+
+    assert not crew.starves(1)
+    end.touch()
+    assert crew.wait(LATEST) == [(0, Answer())]
+    door.write_bytes(b"")
+    assert crew.wait(LATEST) == [(1, Answer())]
+
+
 def test_a_writer_in_d_state_is_left_behind(crew_of: Callable[..., Crew], state: str) -> None:
     """Neither waiting nor closing hangs; the lane can be used again; what is under way can be told."""
     others = children()
@@ -110,6 +135,7 @@ def test_a_writer_in_d_state_is_left_behind(crew_of: Callable[..., Crew], state:
     crew.start(0, Write("/sys/bus/pci/drivers/vfio-pci/unbind", "0000:01:00.0"))
     assert crew.wait(SOON) == []
     (blocked,) = children() - others
+    eventually(lambda: not crew.starves(0))
 
     crew.abandon(0)
     assert one_answer(crew, 0, Look("a")).errno is None

@@ -123,6 +123,8 @@ class FakeKernel:
     counted: tuple[type, ...] = EFFECTS
     slowness: float = 0.0
     """Seconds after which an answer comes."""
+    busy: bool = False
+    """An answer is late only because its writer is not let run."""
     jumble: random.Random | None = None
     """Answers come in this random order, not at once."""
     commands: list[Single] = field(default_factory=list)
@@ -226,6 +228,10 @@ class FakeKernel:
         self.clock = max(self.clock, due)
         lanes = [lane for lane, (time, _) in self._ready.items() if time <= self.clock]
         return [(lane, self._ready.pop(lane)[1]) for lane in lanes]
+
+    def starves(self, lane: int) -> bool:
+        """Tell whether it is the host that is slow, and not a device."""
+        return self.busy and lane not in self._hanging
 
     def abandon(self, lane: int) -> None:
         """Leave a lane; what hangs there goes on."""

@@ -24,8 +24,8 @@ _OF_MANY = 0.5
 _TOGETHER = 32
 
 TURN = 30.0
-"""Seconds for what waits for no device, only for its turn: fifty commands at once on one emulated processor
-were seen to need several."""
+"""Seconds for what waits for no device, and for what waits only for its turn: fifty commands at once on one
+emulated processor were seen to need several."""
 
 
 def ask_each(port: Port, questions: Sequence[Question]) -> list[Answers]:
@@ -54,7 +54,7 @@ def ask_around(port: Port, question: Question) -> Answers:
 
 def _ask(question: Question, patience: float) -> Script[Answers]:
     """Ask all of it in one go."""
-    yield Within(patience)
+    yield Within(patience, grace=TURN - patience)
     try:
         answer = yield Batch(question)
     except OverdueError:

@@ -75,6 +75,12 @@ class Crew:
             return lane, LOST
         return lane, answer
 
+    def starves(self, lane: int) -> bool:
+        """Tell whether the lane's writer could run: it has no answer yet, and waits for nothing else."""
+        from vfioctl.sysfs.disposable import RUNNABLE, state_of
+
+        return state_of(self._writers[lane].pid)[0] == RUNNABLE
+
     def abandon(self, lane: int) -> None:
         """Leave the lane's writer; it is not killed, since in D state it cannot be (K34)."""
         writer = self._writers.pop(lane)

@@ -29,12 +29,16 @@ MOMENT = 0.005
 Where the kernel answers at once, one process that writes is faster than several that take turns; where a
 driver takes its time, waiting side by side is.
 """
+_AGAIN = 0.25
+"""Seconds from look to look at what is overdue because the host is busy."""
 
 
 class Within(NamedTuple):
     """The commands from here on must have come back within so many seconds."""
 
     seconds: float
+    grace: float = 0.0
+    """So many more, as long as what is under way could go on and is not let: the host is busy."""
 
 
 class Pause(NamedTuple):
@@ -59,6 +63,8 @@ class _Lane:
         self.index = index
         self.script = script
         self.due: float | None = None
+        self.last = 0.0
+        """When it is too late in any case."""
         self.resumes: float | None = None
 
     @property
@@ -116,9 +122,16 @@ class _Runner:
                 lane.resumes = None
                 self._advance(lane, Answer())
             elif lane.resumes is None and lane.due is not None and lane.due <= now:
-                self._port.abandon(lane.number)
-                lane.due = None
-                self._advance(lane, OverdueError())
+                self._overdue(lane, now)
+
+    def _overdue(self, lane: _Lane, now: float) -> None:
+        """Leave a lane behind, unless it deserves more time."""
+        if now < lane.last and self._port.starves(lane.number):
+            lane.due = min(now + _AGAIN, lane.last)
+            return
+        self._port.abandon(lane.number)
+        lane.due = None
+        self._advance(lane, OverdueError())
 
     def _advance(self, lane: _Lane, what: Answer | OverdueError | None) -> None:
         """Take a script to its next command, or to its end."""
@@ -126,6 +139,7 @@ class _Runner:
             asked = self._resume(lane, what)
             while isinstance(asked, Within):
                 lane.due = self._port.now() + asked.seconds
+                lane.last = lane.due + asked.grace
                 asked = lane.script.send(Answer())
         except StopIteration as end:
             self._results[lane.index] = end.value

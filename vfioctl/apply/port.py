@@ -123,6 +123,9 @@ class Port(Protocol):
     def wait(self, timeout: float | None) -> Sequence[tuple[int, Answer]]:
         """Return answers as soon as there are any, or none after so many seconds."""
 
+    def starves(self, lane: int) -> bool:
+        """Tell whether what is under way on a lane could go on, and waits for a processor."""
+
     def abandon(self, lane: int) -> None:
         """Leave what is under way on a lane to itself; the lane can be used again."""
 

@@ -36,7 +36,8 @@ MOST_ROUNDS = 12
 STARVED_ROUNDS = 120
 """And one that could run and is not let: fifty commands on one slow processor wait for seconds each."""
 
-_ASLEEP, _RUNNABLE = b"D", b"R"
+ASLEEP, RUNNABLE = b"D", b"R"
+"""Letters of a process's state: in uninterruptible sleep; running, or waiting for nothing but a processor."""
 _SPIN = 100
 """Ticks of the kernel's, a second, in which any job is done that gets anywhere."""
 _FAREWELL = 0.1
@@ -114,8 +115,8 @@ class _Standing(NamedTuple):
         """Return what is so after one more look."""
         if where != self.where:
             return _Standing(where, ran)
-        starved = state == _RUNNABLE and ran - self.since < _SPIN
-        asleep = self.asleep + 1 if state == _ASLEEP else 0
+        starved = state == RUNNABLE and ran - self.since < _SPIN
+        asleep = self.asleep + 1 if state == ASLEEP else 0
         return _Standing(where, self.since, self.rounds + 1, asleep, starved)
 
     @property
@@ -244,7 +245,7 @@ class _Team:
         replaced = False
         for child in list(self._children.values()):
             where = self._places[child.slot]
-            standing = self._seen.get(child.pid, _NOWHERE).after(where, *_state(child.pid))
+            standing = self._seen.get(child.pid, _NOWHERE).after(where, *state_of(child.pid))
             self._seen[child.pid] = standing
             if not standing.is_stuck:
                 continue
@@ -305,10 +306,10 @@ def _send(pipe: int, payload: bytes) -> None:
 
 def _sleeps_uninterruptibly(pid: int) -> bool:
     """Tell whether a child is in D state, where no signal reaches it."""
-    return _state(pid)[0] == _ASLEEP
+    return state_of(pid)[0] == ASLEEP
 
 
-def _state(pid: int) -> tuple[bytes, int]:
+def state_of(pid: int) -> tuple[bytes, int]:
     """Return the letter of a child's state, and for how many ticks it has run; of one that is gone none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
