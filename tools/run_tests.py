@@ -147,6 +147,8 @@ STAGES: Final[dict[str, Callable[[], Steps]]] = {
     "wheel": wheel,
     "lab": lab,
 }
+INTERRUPTED_BEFORE: Final = Outcome("", "not run", remark="interrupted")
+"""What became of a stage, whose name it takes, that an interrupt came before."""
 BESIDE: Final = {"lint": "types", "wheel": "lab"}
 """A stage, and a later one that is begun before it: either has a core to spare, and guests wait at times."""
 
@@ -211,8 +213,7 @@ def carry_out(
             except KeyboardInterrupt:
                 seconds = time.monotonic() - start
                 outcomes.append((name, Outcome(f"{name}, the rest", "failed", seconds, "interrupted")))
-                rest = Outcome("the rest", "not run", remark="interrupted")
-                outcomes += [(later, rest._replace(name=later)) for later in wanted[place:]]
+                outcomes.extend((rest, INTERRUPTED_BEFORE._replace(name=rest)) for rest in wanted[place:])
                 return outcomes, True
     return outcomes, False
 

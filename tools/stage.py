@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TextIO
 
 from tools.generated import PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 Result = Literal["passed", "failed", "not run"]
 
@@ -48,6 +48,13 @@ class Outcome(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class Wait(Protocol):
+    """Waits for a program, and shows from then on what it prints."""
+
+    def __call__(self, *, quiet: bool = False) -> Ended:
+        """Wait; quietly, nothing is shown."""
+
+
 class Ended(NamedTuple):
     """A program that has ended: its exit code, what it printed, how long it took."""
 
@@ -56,46 +63,19 @@ class Ended(NamedTuple):
     seconds: float
 
 
-_LOOK: Final = 0.2
-"""Seconds from look to look at what a program beside has printed."""
+_LOOK: Final = 0.05
+"""Seconds from look to look at what a program has printed."""
 _COUNTS: Final = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 
 
 def run(command: Sequence[str], *, timeout: float, quiet: bool = False) -> Ended:
     """Run a command in the checkout, show its output, end it with its children after timeout seconds."""
-    start = time.monotonic()
-    if not quiet:
-        print("$", " ".join(command), flush=True)
-    lines: list[str] = []
-    with subprocess.Popen(
-        command,
-        cwd=PROJECT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as process:
-        timer = threading.Timer(timeout, _time_out, (process, lines, timeout))
-        timer.start()
-        try:
-            for line in process.stdout or ():
-                lines.append(line)
-                if not quiet:
-                    sys.stdout.write(line)
-                    sys.stdout.flush()
-            code = process.wait()
-        except BaseException:
-            end(process)
-            raise
-        finally:
-            timer.cancel()
-    return Ended(code, "".join(lines), time.monotonic() - start)
+    with beside(command, timeout=timeout) as wait:
+        return wait(quiet=quiet)
 
 
 @contextmanager
-def beside(command: Sequence[str], *, timeout: float) -> Iterator[Callable[[], Ended]]:
+def beside(command: Sequence[str], *, timeout: float) -> Iterator[Wait]:
     """Run a command in the checkout beside other steps, for timeout seconds at most; it ends with this.
 
     Give the function that waits for it, and shows from then on what it prints.
@@ -115,9 +95,13 @@ def beside(command: Sequence[str], *, timeout: float) -> Iterator[Callable[[], E
         ) as process,
     ):
 
-        def wait() -> Ended:
-            print("$", " ".join(command), flush=True)
-            said = "".join(_shown(process, output, start + timeout))
+        def wait(*, quiet: bool = False) -> Ended:
+            show: TextIO = io.StringIO() if quiet else sys.stdout
+            print("$", " ".join(command), file=show, flush=True)
+            said = ""
+            for part in _parts(process, output, start, timeout):
+                said += part
+                print(part, end="", file=show, flush=True)
             return Ended(process.wait(), said, time.monotonic() - start)
 
         try:
@@ -126,18 +110,17 @@ def beside(command: Sequence[str], *, timeout: float) -> Iterator[Callable[[], E
             end(process)
 
 
-def _shown(process: subprocess.Popen[bytes], output: TextIO, until: float) -> Iterator[str]:
-    """Show what a program prints until it has ended, or has to be; give it in parts."""
+def _parts(process: subprocess.Popen[bytes], output: TextIO, start: float, timeout: float) -> Iterator[str]:
+    """Yield what a program prints until it has ended, or has to be."""
     has_ended = False
     while not has_ended:
         # Asked before it is read: all that a program says before its end is read after that.
         has_ended = process.poll() is not None
-        said = output.read()
-        if not has_ended and time.monotonic() > until:
+        yield output.read()
+        if not has_ended and time.monotonic() - start > timeout:
+            yield f"ended after {timeout:.0f} s\n"
             end(process)
-            said += "ended, since it took too long\n"
-        print(said, end="", flush=True)
-        yield said
+            process.wait()
         time.sleep(0 if has_ended else _LOOK)
 
 
@@ -176,14 +159,6 @@ def counts_of(output: str) -> Counts:
                 numbers["failed" if word.startswith("error") else word] += int(number)
             return Counts(**numbers)
     return Counts()
-
-
-def _time_out(process: subprocess.Popen[str], lines: list[str], timeout: float) -> None:
-    """End a step that takes too long, and say so."""
-    if process.poll() is None:
-        lines.append(f"ended after {timeout:.0f} s\n")
-        print(lines[-1], end="", flush=True)
-        end(process)
 
 
 def end(process: subprocess.Popen[Any]) -> None:

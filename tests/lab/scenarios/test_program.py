@@ -57,9 +57,12 @@ def both(*arguments: str, **rights: Any) -> Iterator[tuple[int, str, str]]:  # n
         yield answer.exit_code, answer.stdout, answer.stderr
 
 
-def differing(fork: tuple[int, str, str], program: tuple[int, str, str]) -> list[str]:
-    """Give the lines that only one of them has said, after a sign that tells which: - the fork, + the program."""
-    texts = [[f"exit {code}", *out.splitlines(), *err.replace("; ", ";\n").splitlines()] for code, out, err in (fork, program)]
+def differing(*pair: tuple[int, str, str]) -> list[str]:
+    """Give what only one of both has said, to the letter: - what the fork has, + what the program has."""
+    texts = [
+        [f"exit {code}\n", *out.splitlines(keepends=True), *err.splitlines(keepends=True)]
+        for code, out, err in pair
+    ]
     return [line for line in difflib.ndiff(*texts) if line[0] in "-+"]
 
 
@@ -68,6 +71,7 @@ def test_every_command_says_as_a_program_what_it_says_as_a_fork() -> None:
     """Exit code, output and errors, to the letter; on one kernel, which has no part in how a process began."""
     said = {line: tuple(both(*line.split())) for line in LINES}
     assert [line for pair in said.values() for line in differing(*pair)] == []
+    assert [line for line, (fork, program) in said.items() if fork != program] == []
     assert {pair[0][0] for pair in said.values()} >= {0, 2, 3, 5}
 
 
@@ -75,6 +79,7 @@ def test_with_fewer_rights_a_program_says_what_a_fork_says() -> None:
     """As another user, and with few capabilities: what a fork gives up is what a program has not been given."""
     said = [tuple(both(*line.split(), **rights)) for line, rights in FEWER_RIGHTS]
     assert [line for pair in said for line in differing(*pair)] == []
+    assert [fork for fork, program in said if fork != program] == []
     assert [pair[0][0] for pair in said] == [0, 6, 0, 0]
     assert "only its first 64 bytes can be read" in said[2][0][2]
 
