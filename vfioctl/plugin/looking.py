@@ -14,7 +14,7 @@ from time import monotonic
 
 from vfioctl.errors import VfioctlError
 from vfioctl.plugin.news import News, node_of, place_of, places_between
-from vfioctl.plugin.watching import FolderWatch
+from vfioctl.plugin.watching import FolderWatch, beat
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Looking:
         watch = FolderWatch(folder, self._times.watch)
         while True:
             before = watch.seen
-            await asyncio.sleep(self._times.watch)
+            await beat(self._times.watch)
             watch.refresh()
             if watch.seen == before:
                 continue

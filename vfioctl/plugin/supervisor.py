@@ -20,7 +20,7 @@ from vfioctl.plugin.looking import Looking
 from vfioctl.plugin.registration import PLUGINS, REGISTRY, Pace
 from vfioctl.plugin.roster import Place, Roster, end
 from vfioctl.plugin.troubles import Troubles
-from vfioctl.plugin.watching import PERIOD
+from vfioctl.plugin.watching import PERIOD, beat
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ class Supervisor:
         """Reload when the configuration's file is another one, and was so twice: it may be half written."""
         known = before = _fingerprint(self.rules.file)
         while True:
-            await asyncio.sleep(self.times.reload)
+            await beat(self.times.reload)
             now = _fingerprint(self.rules.file)
             if now == before and now != known:
                 known = now

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tests.bench.plugin.process import cpu_seconds, family, footprint
 from tests.bench.plugin.stage import Size, python, stage, told
 from tests.bench.plugin.vfio_trees import address_of
+from vfioctl.plugin import claims
 from vfioctl.plugin.api import deviceplugin_pb2 as pb
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ TURN = 2.0
 while."""
 NOTHING = "0a00"
 """A request of nothing, in hexadecimal digits."""
+CALM = claims.GRACE + 2 * claims.POLL
+"""Seconds after which what was allocated for no pod is released: until then there is something to do."""
 WARM_UP = 20
 """Restarts before the first footprint: pools fill and caches settle."""
 
@@ -206,6 +209,7 @@ async def _changes(scene: Stage, changes: int) -> AsyncIterator[Row]:
 
 
 async def _idle(scene: Stage, seconds: float) -> AsyncIterator[Row]:
+    await asyncio.sleep(CALM)
     # The kubelet's side of the streams stays quiet as well.
     before = cpu_seconds(scene.plugin.pid)
     await asyncio.sleep(seconds)
