@@ -135,7 +135,7 @@ async def looks_after(folder: Path, *, told: bool) -> int:
         while True:
             yield await reports.get()
 
-    looking = Looking(eyes, mind, QUICK._replace(watch=0.2), Counts(), changes(), (str(folder),))
+    looking = Looking(eyes, mind, QUICK._replace(watch=0.05), Counts(), changes(), (str(folder),))
     eyes.heard.set()
     tasks = [asyncio.create_task(one) for one in looking.work()]
     try:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from vfioctl.plugin import watching
-from vfioctl.plugin.watching import until_beat
+from vfioctl.plugin.watching import FolderWatch, until_beat
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RARELY = 1000.0
+"""Seconds between two looks that nobody waits for."""
 
 
 @pytest.mark.parametrize(
@@ -39,3 +46,26 @@ def test_everybody_wakes_at_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> 
         asyncio.run(watching.beat(0.25))
 
     assert woken == pytest.approx([100.25] * 3)
+
+
+@pytest.mark.parametrize("calm", [True, False])
+def test_only_who_is_calm_is_hurried(tmp_path: Path, calm: bool) -> None:
+    """A look that was far away is made at once; between looks that are often anyway there is none more."""
+
+    async def run() -> bool:
+        watch = FolderWatch(str(tmp_path), RARELY, lambda: calm)
+        watching = asyncio.create_task(watch.run())
+        await asyncio.sleep(0)  # It rests by now.
+        (tmp_path / "kubelet.sock").touch()
+        watch.hurry()
+        try:
+            await asyncio.wait_for(
+                watch.until(lambda seen: "kubelet.sock" in seen.names), 5.0 if calm else 0.1
+            )
+        except TimeoutError:
+            return False
+        finally:
+            watching.cancel()
+        return True
+
+    assert asyncio.run(run()) is calm

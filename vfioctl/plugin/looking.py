@@ -14,7 +14,7 @@ from time import monotonic
 
 from vfioctl.errors import VfioctlError
 from vfioctl.plugin.news import News, node_of, place_of, places_between
-from vfioctl.plugin.watching import FolderWatch, beat
+from vfioctl.plugin.watching import CALM, FolderWatch, beat
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -118,10 +118,10 @@ class Looking:
 
     async def _mind_door(self, folder: str) -> None:
         """See when a node comes or goes, also by hand, which the kernel does not report."""
-        watch = FolderWatch(folder, self._times.watch)
+        watch = FolderWatch(folder)
         while True:
             before = watch.seen
-            await beat(self._times.watch)
+            await beat(CALM * self._times.watch)
             watch.refresh()
             if watch.seen == before:
                 continue

@@ -104,6 +104,11 @@ class Registration:
         self.state = State()
         self.changed = Bell()
 
+    @property
+    def up(self) -> bool:
+        """Whether a kubelet has the list open."""
+        return self.state.phase == "up"
+
     async def run(self) -> None:
         """Register, and register again whenever that is needed; ends only by being cancelled."""
         while True:
@@ -204,10 +209,12 @@ class Registration:
     def _show(self, **changes: Any) -> None:  # noqa: ANN401 - the fields of a state
         self.state = self.state._replace(**changes)
         self.changed.ring()
+        if not self.up:
+            self._watch.hurry()
 
     async def _pause(self, lost: _Lost, before: Seen) -> None:
         """Wait before the next attempt; a new kubelet is not made to wait."""
-        if self.state.phase == "up":
+        if self.up:
             log.warning("%s: registration lost: %s", self._service.resource, lost.why)
             self._show(phase="waiting")
             if lost.lived >= self._pace.steady:

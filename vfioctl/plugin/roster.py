@@ -52,10 +52,18 @@ class Roster:
         """Serve nobody yet."""
         self.place = place
         self.kept: dict[str, Kept] = {}
-        self.watch = FolderWatch(place.folder, times.watch)
         self._counts = counts
         self._times = times
+        self.watch = self._watch(place)
         self._watching: asyncio.Task[None] | None = None
+
+    def _watch(self, place: Place) -> FolderWatch:
+        return FolderWatch(place.folder, self._times.watch, lambda: self.all_up)
+
+    @property
+    def all_up(self) -> bool:
+        """Whether a kubelet has the list of every resource open."""
+        return all(kept.registration.up for kept in self.kept.values())
 
     def begin(self) -> None:
         """Begin to look at the folder, from which what an earlier start left behind is removed."""
@@ -71,6 +79,7 @@ class Roster:
         )
         task = asyncio.create_task(registration.run(), name=offer.resource)
         self.kept[offer.resource] = Kept(service, registration, task)
+        self.watch.hurry()
 
     async def drop(self, names: Iterable[str]) -> None:
         """Serve these no more."""
@@ -85,7 +94,7 @@ class Roster:
         if self._watching is not None:
             await end([self._watching], self._times.farewell)
         self.place = place
-        self.watch = FolderWatch(place.folder, self._times.watch)
+        self.watch = self._watch(place)
         self._watching = asyncio.create_task(self.watch.run())
 
     async def empty(self, within: float) -> None:

@@ -178,7 +178,7 @@ class Supervisor:
     @property
     def ready(self) -> bool:
         """Whether the host was seen, and every resource has its stream."""
-        return self.look.last is not None and all(state.phase == "up" for state in self.states().values())
+        return self.look.last is not None and self._roster.all_up
 
     async def run(self, *, drain: bool = False) -> None:
         """Serve until `stop`; then streams are closed and sockets removed.

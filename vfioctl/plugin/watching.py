@@ -1,11 +1,11 @@
-"""What happens in the kubelet's folder: a look at it four times a second.
+"""What happens in the kubelet's folder: a look at it four times a second, or once where nothing is awaited.
 
 One stat tells whether a name was made or removed, since that changes the folder's time; only then the names
-are read. That costs 20 microseconds a second, for any number of resources. To wake up for it costs several
-times that, so whoever looks as often looks at the same moments. An inotify watch would tell a quarter of a
-second sooner, but it sticks to the folder's inode: it is silent once the folder was replaced, and has to be
-found dead and set again through the parent, whose own watch can die alike. This look needs nothing to be set
-again.
+are read. That costs 20 microseconds a second, for any number of resources. To wake up for it costs ten times
+that, so whoever looks as often looks at the same moments, and while every resource has its stream all look
+rarely: a kubelet that ends closes the streams first. An inotify watch would tell sooner by as much, but it
+sticks to the folder's inode: it is silent once the folder was replaced, and has to be found dead and set
+again through the parent, whose own watch can die alike. This look needs nothing to be set again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import asyncio
 import os
 import stat
 import time
+from contextlib import suppress
 
 from vfioctl.model.value import NamedTuple
 from vfioctl.plugin.bell import Bell
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 PERIOD = 0.25
 """Seconds between two looks."""
+CALM = 4
+"""As many periods between two looks while nothing is awaited."""
 
 _COARSE = 50_000_000
 """Nanoseconds for which a folder's time may hide another change: it is the kernel's tick, not its clock."""
@@ -52,10 +55,12 @@ class Seen(NamedTuple):
 class FolderWatch:
     """Looks at one folder again and again, for everybody who waits for something in it."""
 
-    def __init__(self, folder: str, period: float = PERIOD) -> None:
-        """Look at once, and then every so many seconds while `run` runs."""
+    def __init__(self, folder: str, period: float = PERIOD, calm: Callable[[], bool] = lambda: False) -> None:
+        """Look at once, and then every so many seconds while `run` runs; less often while it is calm."""
         self.folder = folder
         self._period = period
+        self._calm = calm
+        self._hurried = asyncio.Event()
         self._bell = Bell()
         self._stamp: tuple[int, int, int] | None = None
         self._settled = False
@@ -70,8 +75,20 @@ class FolderWatch:
     async def run(self) -> None:
         """Look, for ever."""
         while True:
-            await beat(self._period)
+            await self._rest()
             self.refresh()
+
+    async def _rest(self) -> None:
+        self._hurried.clear()
+        if not self._calm():
+            await beat(self._period)
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurried.wait(), until_beat(time.monotonic(), CALM * self._period))
+
+    def hurry(self) -> None:
+        """Look now and often again: it is not calm any more."""
+        self._hurried.set()
 
     async def until(self, holds: Callable[[Seen], bool]) -> None:
         """Wait until what is seen is as wanted."""
