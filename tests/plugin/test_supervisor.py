@@ -552,7 +552,9 @@ def test_the_end_empties_lists_only_where_that_is_asked_for(place: Path) -> None
             await kubelet.until_counts(NIC, 1, 1)
             plugin.stop()
             await running
-            assert kubelet.books.counts(GPU) == kubelet.books.counts(NIC) == (0, 0)
+            # They are sent; a busy machine lets the kubelet read them when it can.
+            await kubelet.until_counts(GPU, 0, 0)
+            await kubelet.until_counts(NIC, 0, 0)
             assert [len(event[2]) for event in kubelet.happened("listed", GPU)] == [2, 0]
             assert sockets(kubelet.plugins) == []
 

@@ -70,13 +70,16 @@ def test_what_a_machine_that_runs_does_when_the_kernel_asks_for_its_device(given
 
     Either QEMU gives the device up and the write returns, or it keeps it and the write blocks until QEMU has
     ended. A slot that the machine has not switched on asks nobody in it.
+
+    The machine has sound as well, and keeps it: with its last group a container is freed, also under a call of
+    QEMU's that is at work in it, and the kernel panics now and then (docs/lab.md).
     """
     said = kernel_log()
-    with machine.running("web3", *([NVME] if plugged == "before" else []), stopped=False) as vm:
+    with machine.running("web3", SOUND, *([NVME] if plugged == "before" else []), stopped=False) as vm:
         talk = machine.Talk("web3")
         if plugged != "before":
             talk.ask("device_add", driver="vfio-pci", host=NVME, bus="empty", id="late")
-        assert machine.held_by(vm.pid) == 1
+        assert machine.held_by(vm.pid) == 2
         status = talk.ask("query-status")["status"]
         writer = subprocess.Popen(["/bin/sh", "-c", f"echo {NVME} > /sys/bus/pci/drivers/vfio-pci/unbind"])
         began = time.monotonic()
@@ -99,7 +102,7 @@ def test_what_a_machine_that_runs_does_when_the_kernel_asks_for_its_device(given
         name = f"request-{plugged.partition(' ')[0]}-{release}.txt"
         channel.bring_back(name, ("\n".join(lines) + "\n").encode())
         assert status == "running", lines
-        assert gave is (held == 0), lines
+        assert held == (1 if gave else 2), lines
         assert gave or plugged == "before", lines
         assert any(words in log for words in ASKED_FOR), lines
         assert "web3" in str(document) or gave, document

@@ -25,7 +25,11 @@ _HOLDING = frozenset({UsageKind.VM, UsageKind.PROCESS})
 
 
 def held(case: Case) -> Iterator[Finding]:
-    """Refuse while somebody has the device or a sibling of its group open (K21, K33, K57)."""
+    """Refuse while somebody has the device or a sibling of its group open (K21, K33, K57).
+
+    Nothing lifts this: an unbind frees the container of a last group also under a call that is at work in it,
+    and the kernel may panic of that (docs/lab.md).
+    """
     devices = tuple(dict.fromkeys((*case.barred, *case.moving)))
     for device in devices:
         holders = tuple(_holders(case.host, device))
