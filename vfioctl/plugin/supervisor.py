@@ -82,9 +82,9 @@ class Times(NamedTuple):
 
     resync: float = 30.0
     """Between two looks at everything, at least; and between two looks at who has nodes open, at most."""
-    spare: float = 400.0
+    spare: float = 1000.0
     """How many times as long as a look at everything took to wait for the next, while changes are reported:
-    otherwise thousands of functions would keep a processor busy with finding nothing new."""
+    a thousandth of a processor is what it may cost to find nothing new, as many functions as there are."""
     longest: float = 300.0
     """Between two looks at everything, at most."""
     settle: float = 0.01

@@ -22,6 +22,7 @@ from tests.bench.plugin.stage import Size, python, stage, told
 from tests.bench.plugin.vfio_trees import address_of
 from vfioctl.plugin import claims
 from vfioctl.plugin.api import deviceplugin_pb2 as pb
+from vfioctl.plugin.supervisor import Times
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -40,6 +41,8 @@ TURN = 2.0
 while."""
 NOTHING = "0a00"
 """A request of nothing, in hexadecimal digits."""
+IDLE = Times().longest
+"""Seconds of idleness, in which everything is looked at once at least: that is most of what it costs."""
 CALM = claims.GRACE + 2 * claims.POLL
 """Seconds after which what was allocated for no pod is released: until then there is something to do."""
 WARM_UP = 20
@@ -66,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.plugin", description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0, help="of calls for each row of Allocate")
     parser.add_argument("--changes", type=int, default=150, help="devices that go and come back")
-    parser.add_argument("--idle", type=float, default=65.0, help="seconds of doing nothing")
+    parser.add_argument("--idle", type=float, default=IDLE, help="seconds of doing nothing")
     parser.add_argument("--restarts", type=int, default=500, help="of the kubelet")
     parser.add_argument("--only", type=int, choices=range(len(SIZES)), help="one of the two hosts")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure; all")
