@@ -14,8 +14,8 @@ from vfioctl.plugin.watching import FolderWatch, until_beat
 if TYPE_CHECKING:
     from pathlib import Path
 
-RARELY = 1000.0
-"""Seconds between two looks that nobody waits for."""
+RARELY = 1e9
+"""Seconds between two looks: no machine has been up for so long, so that the first beat is far away."""
 
 
 @pytest.mark.parametrize(
