@@ -4,6 +4,7 @@
 
 A stage that could not run is never shown as passed; its reason and the remedy stand in the summary.
 The exit code is 1 where anything failed, 130 where the run was interrupted; the summary is printed then too.
+What failed is named at the end, where it is seen of a log that is cut off at its beginning.
 The last line sums up the tests of all tiers.
 """
 
@@ -49,6 +50,9 @@ _REPORTS: Final = PROJECT / "build"
 _COVERAGE: Final = PROJECT / "build" / "coverage"
 _PYTEST_SECONDS: Final = 1200
 _LAB_SECONDS: Final = 4500
+_NAMED: Final = 15
+"""Failed tests named of a step; more have a cause in common, as a rule."""
+_WIDTH: Final = 150
 
 
 def lint() -> Steps:
@@ -103,9 +107,11 @@ def _pytest(tier: str, marks: str, *more: str) -> Outcome:
     command = [_PYTHON, "-m", "pytest", "--quiet", "--continue-on-collection-errors", "-m", marks]
     command += [f"--numprocesses={processes}", "--dist=worksteal", "--durations=5", "--durations-min=1"]
     ended = run([*command, *more, f"--junit-xml={report}"], timeout=_PYTEST_SECONDS)
-    counts, notes = _junit(report)
+    counts, notes, failures = from_junit(report)
     result: Result = "passed" if ended.code == 0 and counts.passed else "failed"
-    return Outcome(f"{tier} tests", result, ended.seconds, remark_on(counts, ended.code), counts, notes)
+    return Outcome(
+        f"{tier} tests", result, ended.seconds, remark_on(counts, ended.code), counts, notes, failures
+    )
 
 
 def lab() -> Steps:
@@ -124,8 +130,10 @@ def lab() -> Steps:
     counts = counts_of(ended.output)
     result: Result = "failed" if ended.code else "passed" if counts.passed else "not run"
     remark = str(counts) if any(counts) else exit_remark(ended.code) or "it ran no test"
-    notes = tuple(re.findall(r"^not run: (.+)$", ended.output, re.MULTILINE))
-    yield Outcome("lab", result, ended.seconds, remark, counts, notes)
+    notes, failures = (
+        tuple(re.findall(rf"^{word}: (.+)$", ended.output, re.MULTILINE)) for word in ("not run", "failed")
+    )
+    yield Outcome("lab", result, ended.seconds, remark, counts, notes, failures)
 
 
 def wheel() -> Steps:
@@ -238,6 +246,9 @@ def summary(
     if notes:
         yield "did not run, and why:"
         yield from notes
+    if named := [line for _, outcome in outcomes for line in _failures(outcome)]:
+        yield "failed, and how:"
+        yield from named
     failed = [outcome.name for _, outcome in outcomes if outcome.result == "failed"]
     not_run = [outcome.name for _, outcome in outcomes if outcome.result == "not run"]
     verdict = f"FAILED: {', '.join(failed)}" if failed else "nothing failed"
@@ -248,27 +259,39 @@ def summary(
     yield str(total)
 
 
-def _junit(report: Path) -> tuple[Counts, tuple[str, ...]]:
-    """Return the counts of the pytest run, and each reason for skipping with how many tests it took.
+def _failures(outcome: Outcome) -> Iterator[str]:
+    """Return a line for each failed test of a step, for so many at most that the verdict stays in sight."""
+    for failure in outcome.failures[:_NAMED]:
+        yield f"  {outcome.name}: {failure}"[:_WIDTH]
+    if more := len(outcome.failures[_NAMED:]):
+        yield f"  {outcome.name}: and {more} more"
+
+
+def from_junit(report: Path) -> tuple[Counts, tuple[str, ...], tuple[str, ...]]:
+    """Return the counts of the pytest run, each reason for skipping with its number of tests, what failed.
 
     Nothing was counted where pytest did not come to write its report.
     """
     try:
         suites = ET.parse(report).getroot()  # noqa: S314 - written by pytest a moment ago
     except (FileNotFoundError, ET.ParseError):
-        return Counts(), ()
-    tests = failed = skipped = 0
+        return Counts(), (), ()
+    tests = skipped = 0
     reasons: Counter[str] = Counter()
+    failures: list[str] = []
     for case in suites.iter("testcase"):
         tests += 1
         skip = case.find("skipped")
-        if case.find("failure") is not None or case.find("error") is not None:
-            failed += 1
+        wrong = [found for kind in ("failure", "error") if (found := case.find(kind)) is not None]
+        if wrong:
+            said = " ".join(wrong[0].get("message", "").split())
+            failures.append(f"{case.get('classname')}: {case.get('name')}: {said}")
         elif skip is not None:
             skipped += 1
             reasons[(skip.get("message") or "no reason given").strip()] += 1
     notes = tuple(f"{reason} ({count} skipped)" for reason, count in sorted(reasons.items()))
-    return Counts(tests - failed - skipped, failed, skipped), notes
+    failed = len(failures)
+    return Counts(tests - failed - skipped, failed, skipped), notes, tuple(failures)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,9 @@ class Outcome(NamedTuple):
     remark: str = ""
     counts: Counts = Counts()
     notes: tuple[str, ...] = ()
+    """Why something of it did not run."""
+    failures: tuple[str, ...] = ()
+    """Which tests failed, and with what last word."""
 
 
 class Wait(Protocol):

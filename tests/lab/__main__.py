@@ -125,6 +125,8 @@ def _run_once(options: argparse.Namespace) -> repeating.Finished:
     say(results.matrix(boots))
     for what in (*recipe.NOT_RUN, *results.brevity(share.left_out for share in shares.values())):
         say(f"not run: {what}")
+    for failure in results.failures(boots):
+        say(f"failed: {failure}")
     used = _processor_seconds() - used_before
     wall = time.monotonic() - started
     say(f"took {wall:.0f} s, {used:.0f} s of processor time")

@@ -67,6 +67,22 @@ def brevity(left_out: Iterable[int]) -> Iterator[str]:
         yield f"{number} scenarios on a second kernel: the run is brief; make lab runs them"
 
 
+def failures(boots: Iterable[Boot]) -> Iterator[str]:
+    """Name every scenario that failed, and every guest in trouble, with what went wrong."""
+    for boot in boots:
+        for case in boot.cases:
+            if case.outcome == "failed":
+                yield f"{boot.name}: {case.name}: {cause(case.text)}"
+        if boot.trouble:
+            yield f"{boot.name}: {boot.trouble.splitlines()[0]}"
+
+
+def cause(text: str) -> str:
+    """Give the line of a report that says what went wrong: pytest marks it with an E, first the assertion."""
+    lines = [line.strip() for line in text.strip().splitlines()] or [""]
+    return next((line[1:].strip() for line in lines if line.startswith("E ")), lines[-1])
+
+
 def closing_line(boots: Iterable[Boot]) -> str:
     """Give the last line of a run; a guest in trouble whose scenarios all passed is one failure more."""
     boots = tuple(boots)
@@ -127,8 +143,7 @@ def _junit_case(suite: ET.Element, boot: Boot, case: Case) -> None:
     element = ET.SubElement(suite, "testcase", classname=name, name=case.name, time=f"{case.seconds:.3f}")
     if case.outcome != "passed":
         kind = "failure" if case.outcome == "failed" else "skipped"
-        last = (case.text.strip().splitlines() or [""])[-1]
-        child = ET.SubElement(element, kind, message=_printable(last))
+        child = ET.SubElement(element, kind, message=_printable(cause(case.text)))
         child.text = _printable(case.text)
 
 

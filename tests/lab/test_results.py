@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from tests.lab.results import Boot, Case, brevity, closing_line, failure_text, matrix, write_junit
+import pytest
+
+from tests.lab.results import (
+    Boot,
+    Case,
+    brevity,
+    cause,
+    closing_line,
+    failure_text,
+    failures,
+    matrix,
+    write_junit,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +70,7 @@ def test_junit_has_a_suite_for_each_guest_and_a_case_for_its_trouble(tmp_path: P
     ]
     failure = suites[1].find("testcase/failure")
     assert failure is not None
-    assert failure.get("message") == "E assert 1 == 2"
+    assert failure.get("message") == "assert 1 == 2"
     assert suites[1].findtext("system-out") == "[0m kernel"
 
 
@@ -68,6 +80,30 @@ def test_a_failure_is_told_with_its_assertion_and_what_the_kernel_said_meanwhile
     assert "E assert 1 == 2" in text
     assert "something broke" in text
     assert "all is well" not in text
+
+
+def test_what_failed_is_named_with_its_cause() -> None:
+    """Scenarios and lost guests, a line each; nothing of what passed."""
+    assert list(failures([GOOD, BAD, LOST])) == [
+        "server-6.12: a: assert 1 == 2",
+        "legacy-6.12: the guest did not come up within 240 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "x.py:3: in a\n    assert x\nE   AssertionError: why\nE   assert 0\n---- stdout\nbye",
+            "AssertionError: why",
+        ),
+        ("skipped, for a reason", "skipped, for a reason"),
+        ("", ""),
+    ],
+)
+def test_the_cause_is_the_first_line_that_pytest_marks(text: str, said: str) -> None:
+    """What a test has printed comes behind it; what is not marked has only its last line."""
+    assert cause(text) == said
 
 
 def test_a_guest_in_trouble_shows_the_end_of_its_console() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tools.run_tests import INTERRUPTED, carry_out, fetching, summary
+from tools.run_tests import INTERRUPTED, carry_out, fetching, from_junit, summary
 from tools.stage import Counts, Outcome, beside, counts_of, remark_on, run, step
 
 if TYPE_CHECKING:
@@ -52,6 +52,40 @@ def test_failures_are_named_and_tiers_are_summed() -> None:
     assert lines[-2] == "FAILED: ruff check, pytest; 70 s"
     assert lines[-1] == "15 passed, 1 failed, 1 skipped"
     assert any(line.startswith("wheel") and line.endswith("not asked for") for line in lines)
+
+
+def test_failed_tests_are_named_where_the_end_of_a_log_shows_them() -> None:
+    """A line each, none of them long, and so many that the verdict stays in sight."""
+    failures = (*(f"server-6.12: test_{number}: " + "why " * 99 for number in range(20)),)
+    outcomes = [("lab", Outcome("lab", "failed", 4.0, counts=Counts(10, 20, 0), failures=failures))]
+
+    lines = list(summary(outcomes, [], 70))
+
+    assert lines[-19] == "failed, and how:"
+    assert lines[-18].startswith("  lab: server-6.12: test_0: why why")
+    assert max(map(len, lines)) <= 150
+    assert lines[-3:-1] == ["  lab: and 5 more", "FAILED: lab; 70 s"]
+
+
+def test_a_report_of_pytest_gives_counts_reasons_and_failures(tmp_path: Path) -> None:
+    """Whatever it was that went wrong, and of how many lines."""
+    report = tmp_path / "junit.xml"
+    report.write_text(
+        """<testsuites><testsuite>
+        <testcase classname="tests.a" name="one"/>
+        <testcase classname="tests.a" name="two"><failure message="assert 1&#10; == 2"/></testcase>
+        <testcase classname="tests.b" name="three"><error message="no such file"/></testcase>
+        <testcase classname="tests.b" name="four"><skipped message="install zsh"/></testcase>
+        <testcase classname="tests.b" name="five"><skipped message="install zsh"/></testcase>
+        </testsuite></testsuites>"""
+    )
+
+    counts, notes, failures = from_junit(report)
+
+    assert counts == Counts(1, 2, 2)
+    assert notes == ("install zsh (2 skipped)",)
+    assert failures == ("tests.a: two: assert 1 == 2", "tests.b: three: no such file")
+    assert from_junit(tmp_path / "none.xml") == (Counts(), (), ())
 
 
 def test_a_step_fails_with_its_exit_code() -> None:
