@@ -89,6 +89,7 @@ def command(plan: Plan, cache: Cache, folder: Path, events: str) -> list[str]:
         "console=ttyS0",
         "panic=-1",
         "oops=panic",
+        "log_buf_len=1M",  # all that a guest says: the usual ring, of 128 KiB, is full after some minutes
         *LEAN,
         f"lab.topology={machine.name}",
         f"lab.task={plan.task}",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.guest import bindings, cli, holder, kernel
+from tests.lab.guest import bindings, cli, holder, kernel, kernel_log
 from tests.lab.scenarios.test_blocked_unbind import SPARE, blocked, slowness, state  # noqa: F401 (a fixture)
 
 if TYPE_CHECKING:
@@ -52,16 +52,11 @@ def spare(topology) -> Iterator[str]:
     assert bindings.bindings() == before
 
 
-def kernel_log() -> str:
-    """Give what the kernel has said so far."""
-    return subprocess.run(["dmesg"], capture_output=True, text=True, errors="replace", check=True).stdout
-
-
 @pytest.mark.parametrize("mode", ["silent", "deaf", "polite", "group"])
 def test_a_held_device_is_refused_before_anything_is_written(spare, mode):
     """Whoever holds it, and whether or not the kernel's request would be heard (K57)."""
     driver = "nvme"
-    said = kernel_log()
+    last = kernel_log.last()
     with holder.holding(spare, mode) as held:
         for words in (
             ("unbind", spare),
@@ -74,7 +69,7 @@ def test_a_held_device_is_refused_before_anything_is_written(spare, mode):
             assert "python3" in answer.stderr, answer.stderr
         assert cli.vfioctl("unbind", spare, "--force", "vm").exit_code == 2
         assert held.poll() is None
-    assert not any(words in kernel_log().removeprefix(said) for words in ASKED_FOR)
+    assert not any(words in kernel_log.said(last) for words in ASKED_FOR)
 
 
 @contextmanager

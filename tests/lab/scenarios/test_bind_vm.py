@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.lab.guest import bindings, channel, cli, kernel, machine
-from tests.lab.scenarios.test_bind_held import ASKED_FOR, kernel_log
+from tests.lab.guest import bindings, channel, cli, kernel, kernel_log, machine
+from tests.lab.scenarios.test_bind_held import ASKED_FOR
 
 NVME = "0000:03:00.0"
 DISPLAY, SOUND = "0000:02:00.0", "0000:02:00.1"
@@ -33,7 +33,7 @@ def given():
 
 def test_a_device_of_a_running_vm_and_its_sibling_are_refused_by_the_vms_name(given):
     """The kernel would hand it over without a word (K57)."""
-    said = kernel_log()
+    last = kernel_log.last()
     with machine.running("web1", NVME, DISPLAY) as vm:
         for words in (
             ("unbind", NVME),
@@ -47,7 +47,7 @@ def test_a_device_of_a_running_vm_and_its_sibling_are_refused_by_the_vms_name(gi
             assert str(vm.pid) in answer.stderr, answer.stderr
         assert cli.vfioctl("unbind", NVME, "--force", "vm").exit_code == 2
         assert machine.held_by(vm.pid) == 2
-    assert not any(words in kernel_log().removeprefix(said) for words in ASKED_FOR)
+    assert not any(words in kernel_log.said(last) for words in ASKED_FOR)
 
 
 def test_binding_what_a_vm_has_is_already_so(given):
@@ -74,7 +74,7 @@ def test_what_a_machine_that_runs_does_when_the_kernel_asks_for_its_device(given
     The machine has sound as well, and keeps it: with its last group a container is freed, also under a call of
     QEMU's that is at work in it, and the kernel panics now and then (docs/lab.md).
     """
-    said = kernel_log()
+    last = kernel_log.last()
     with machine.running("web3", SOUND, *([NVME] if plugged == "before" else []), stopped=False) as vm:
         talk = machine.Talk("web3")
         if plugged != "before":
@@ -91,8 +91,7 @@ def test_what_a_machine_that_runs_does_when_the_kernel_asks_for_its_device(given
         held = machine.held_by(vm.pid)
         document = cli.document("show", NVME)
         talk.close()
-        known = set(said.splitlines())
-        log = "\n".join(line for line in kernel_log().splitlines() if line not in known)
+        log = kernel_log.said(last)
         lines = [
             f"machine: {status} before, {status_after} after; events {events}",
             f"the write {'returned' if gave else 'was still blocked'} after {seconds:.2f} s",
@@ -111,19 +110,24 @@ def test_what_a_machine_that_runs_does_when_the_kernel_asks_for_its_device(given
     kernel.bind(NVME, "vfio-pci")
 
 
-@pytest.mark.topologies("server")
-def test_sriov_off_is_refused_with_the_name_of_the_machine_that_has_a_function():
-    """The kernel would take the function away from it, and hold its global lock meanwhile (K56, K57)."""
+@pytest.fixture
+def functions():
+    """Two virtual functions of the server's NVMe controller, on vfio-pci; at the end there are none."""
     assert cli.vfioctl("sriov", "set", "--bind", SPLIT, "2").exit_code == 0
-    first, second = ((kernel.DEVICES / SPLIT / f"virtfn{index}").resolve().name for index in range(2))
-    said = kernel_log()
-    with machine.running("db1", second, stopped=False) as vm:
+    yield [(kernel.DEVICES / SPLIT / f"virtfn{index}").resolve().name for index in range(2)]
+    assert cli.vfioctl("sriov", "off", SPLIT).exit_code == 0
+
+
+@pytest.mark.topologies("server")
+def test_sriov_off_is_refused_with_the_name_of_the_machine_that_has_a_function(functions):
+    """The kernel would take the function away from it, and hold its global lock meanwhile (K56, K57)."""
+    last = kernel_log.last()
+    with machine.running("db1", functions[1], stopped=False) as vm:
         for words in (("off", SPLIT), ("set", SPLIT, "1")):
             answer = bindings.refused("sriov", *words, check="vm")
             assert "db1" in answer.stderr, answer.stderr
             assert str(vm.pid) in answer.stderr, answer.stderr
         assert (kernel.DEVICES / SPLIT / "sriov_numvfs").read_text().strip() == "2"
-        assert {bindings.bound(one).driver for one in (first, second)} == {"vfio-pci"}
+        assert {bindings.bound(one).driver for one in functions} == {"vfio-pci"}
         assert machine.held_by(vm.pid) == 1
-    assert not any(words in kernel_log().removeprefix(said) for words in ASKED_FOR)
-    assert cli.vfioctl("sriov", "off", SPLIT).exit_code == 0
+    assert not any(words in kernel_log.said(last) for words in ASKED_FOR)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.guest import bindings, cli, kernel
+from tests.lab.guest import bindings, cli, kernel, kernel_log
 from tests.lab.guest.bindings import NO_OVERRIDE, Bound
 
 pytestmark = [pytest.mark.once, pytest.mark.topologies("restarted"), pytest.mark.deadline(180)]
@@ -31,11 +31,6 @@ UNIT = Path("/etc/systemd/system/vfioctl-restore.service")
 RULES = Path("/etc/udev/rules.d/40-vfioctl.rules")
 MODULES = Path("/etc/modules-load.d/vfioctl.conf")
 FOLDER = Path("/etc/vfioctl")
-
-
-def kernel_log() -> str:
-    """Give what the kernel has said since it was started."""
-    return subprocess.run(["dmesg"], capture_output=True, text=True, errors="replace", check=True).stdout
 
 
 def drift() -> dict[str, str]:
@@ -95,7 +90,7 @@ def test_after_a_reboot_no_driver_of_the_hosts_has_touched_them():
     """The twin shows what the kernel says of a card that a driver of the host takes."""
     assert {address: bindings.bound(address) for address in HOSTS} == dict.fromkeys(HOSTS, GIVEN)
     assert bindings.bound(TWIN) == Bound("e1000e", NO_OVERRIDE)
-    said = kernel_log()
+    said = kernel_log.said()
     assert f"e1000e {TWIN}" in said
     for address, driver in HOSTS.items():
         assert f"{driver} {address}" not in said
@@ -154,7 +149,7 @@ def test_another_card_at_the_address_is_left_to_the_host():
     assert bindings.bound(CARD) == Bound("e1000", NO_OVERRIDE)
     assert bindings.bound(DISK) == GIVEN
     assert bindings.bound(TWIN) == Bound("e1000e", NO_OVERRIDE)
-    said = kernel_log()
+    said = kernel_log.said()
     assert f"vfio-pci {CARD}" not in said
     assert drift() == {**UNMADE, CARD: "ids"}
     shown = cli.vfioctl("persist", "verify").stdout
@@ -169,7 +164,7 @@ def test_another_card_at_the_address_is_left_to_the_host():
 def test_what_was_forgotten_is_the_hosts_again():
     """Without a trace of vfioctl at this boot."""
     assert bindings.bound(SPARE) == Bound("e1000", NO_OVERRIDE)
-    assert f"e1000 {SPARE}" in kernel_log()
+    assert f"e1000 {SPARE}" in kernel_log.said()
 
 
 @pytest.mark.boots(3)
