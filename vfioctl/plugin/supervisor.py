@@ -85,7 +85,7 @@ class Times(NamedTuple):
     spare: float = 1000.0
     """How many times as long as a look at everything took to wait for the next, while changes are reported:
     a thousandth of a processor is what it may cost to find nothing new, as many functions as there are."""
-    longest: float = 300.0
+    longest: float = 600.0
     """Between two looks at everything, at most."""
     settle: float = 0.01
     """From the first report to the look: a device that goes is a dozen events."""

@@ -22,7 +22,6 @@ from tests.bench.plugin.stage import Size, python, stage, told
 from tests.bench.plugin.vfio_trees import address_of
 from vfioctl.plugin import claims
 from vfioctl.plugin.api import deviceplugin_pb2 as pb
-from vfioctl.plugin.supervisor import Times
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -41,8 +40,6 @@ TURN = 2.0
 while."""
 NOTHING = "0a00"
 """A request of nothing, in hexadecimal digits."""
-IDLE = Times().longest
-"""Seconds of idleness, in which everything is looked at once at least: that is most of what it costs."""
 CALM = claims.GRACE + 2 * claims.POLL
 """Seconds after which what was allocated for no pod is released: until then there is something to do."""
 WARM_UP = 20
@@ -69,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.plugin", description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0, help="of calls for each row of Allocate")
     parser.add_argument("--changes", type=int, default=150, help="devices that go and come back")
-    parser.add_argument("--idle", type=float, default=IDLE, help="seconds of doing nothing")
+    parser.add_argument("--idle", type=float, help="seconds of doing nothing; from look to look")
     parser.add_argument("--restarts", type=int, default=500, help="of the kubelet")
     parser.add_argument("--only", type=int, choices=range(len(SIZES)), help="one of the two hosts")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure; all")
@@ -211,8 +208,11 @@ async def _changes(scene: Stage, changes: int) -> AsyncIterator[Row]:
         yield Row(f"{title}: p99", p99, "ms", target)
 
 
-async def _idle(scene: Stage, seconds: float) -> AsyncIterator[Row]:
+async def _idle(scene: Stage, seconds: float | None) -> AsyncIterator[Row]:
     await asyncio.sleep(CALM)
+    # A look at everything is most of what idleness costs: there is one in a time of this length, as a rule.
+    seconds = seconds or await scene.pause()
+    yield Row("from one look at everything to the next", await scene.pause(), "s")
     # The kubelet's side of the streams stays quiet as well.
     before = cpu_seconds(scene.plugin.pid)
     await asyncio.sleep(seconds)

@@ -2,7 +2,8 @@
 
 The kernel's reports come from stdin instead of netlink, a line each: action, subsystem, name and, if
 there is one, the function above. The word ``tasks`` asks how many there are, ``handled`` how long each
-Allocate took since that was asked last, from the request to the answer that is handed to gRPC.
+Allocate took since that was asked last, from the request to the answer that is handed to gRPC, ``pause``
+how many seconds there are from the last look at everything to the next.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bench.plugin.eyes import FolderEyes
 from vfioctl.plugin.config import load
+from vfioctl.plugin.looking import Looking
 from vfioctl.plugin.service import Service
 from vfioctl.plugin.serving import serve
 from vfioctl.udev.changes import Change
@@ -43,6 +45,21 @@ def time_answers() -> None:
     Service.Allocate = timed  # type: ignore[method-assign] # the program itself needs no such clock
 
 
+pauses: list[float] = [0.0]
+"""Seconds from a look at everything to the next, of each look."""
+
+
+def keep_pauses() -> None:
+    """Have it kept how long the program means to wait after each look at everything."""
+    pause_after = Looking._pause_after
+
+    def kept(self: Looking, took: float) -> float:
+        pauses.append(pause_after(self, took))
+        return pauses[-1]
+
+    Looking._pause_after = kept  # type: ignore[method-assign] # the program itself needs no such record
+
+
 async def reports() -> AsyncIterator[Change]:
     """Yield what stdin says."""
     reader = asyncio.StreamReader()
@@ -54,6 +71,8 @@ async def reports() -> AsyncIterator[Change]:
         elif line == ["handled"]:
             print(json.dumps(handled), flush=True)
             handled.clear()
+        elif line == ["pause"]:
+            print(pauses[-1], flush=True)
         else:
             action, subsystem, name, *above = line
             yield Change(action, subsystem, name, f"/devices/{'/'.join(above)}/{name}")
@@ -63,6 +82,7 @@ def main(root: str, config: str, lock: str) -> None:
     """Serve until told to end."""
     logging.basicConfig(level=logging.INFO)
     time_answers()
+    keep_pauses()
     serve(FolderEyes(root), partial(load, config), reports, lock=lock)
 
 
