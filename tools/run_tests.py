@@ -26,7 +26,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tools.generated import PROJECT
-from tools.stage import Counts, Outcome, beside, counts_of, end, exit_remark, outcome_of, remark_on, run, step
+from tools.stage import (
+    Counts,
+    Outcome,
+    beside,
+    counts_of,
+    end,
+    exit_remark,
+    lines_of,
+    outcome_of,
+    remark_on,
+    run,
+    step,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -53,6 +65,7 @@ _LAB_SECONDS: Final = 4500
 _NAMED: Final = 15
 """Failed tests named of a step; more have a cause in common, as a rule."""
 _WIDTH: Final = 150
+"""Characters of such a line."""
 
 
 def lint() -> Steps:
@@ -130,9 +143,7 @@ def lab() -> Steps:
     counts = counts_of(ended.output)
     result: Result = "failed" if ended.code else "passed" if counts.passed else "not run"
     remark = str(counts) if any(counts) else exit_remark(ended.code) or "it ran no test"
-    notes, failures = (
-        tuple(re.findall(rf"^{word}: (.+)$", ended.output, re.MULTILINE)) for word in ("not run", "failed")
-    )
+    notes, failures = (lines_of(word, ended.output) for word in ("not run", "failed"))
     yield Outcome("lab", result, ended.seconds, remark, counts, notes, failures)
 
 

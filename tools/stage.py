@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
     notes: tuple[str, ...] = ()
     """Why something of it did not run."""
     failures: tuple[str, ...] = ()
-    """Which tests failed, and with what last word."""
+    """Which tests failed, and why."""
 
 
 class Wait(Protocol):
@@ -162,6 +162,11 @@ def counts_of(output: str) -> Counts:
                 numbers["failed" if word.startswith("error") else word] += int(number)
             return Counts(**numbers)
     return Counts()
+
+
+def lines_of(word: str, output: str) -> tuple[str, ...]:
+    """Return what stands behind a word and a colon at the beginning of lines."""
+    return tuple(re.findall(rf"^{re.escape(word)}: (.+)$", output, re.MULTILINE))
 
 
 def end(process: subprocess.Popen[Any]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tools.run_tests import INTERRUPTED, carry_out, fetching, from_junit, summary
-from tools.stage import Counts, Outcome, beside, counts_of, remark_on, run, step
+from tools.stage import Counts, Outcome, beside, counts_of, lines_of, remark_on, run, step
 
 if TYPE_CHECKING:
     from tools.run_tests import Steps
@@ -86,6 +86,15 @@ def test_a_report_of_pytest_gives_counts_reasons_and_failures(tmp_path: Path) ->
     assert notes == ("install zsh (2 skipped)",)
     assert failures == ("tests.a: two: assert 1 == 2", "tests.b: three: no such file")
     assert from_junit(tmp_path / "none.xml") == (Counts(), (), ())
+
+
+def test_what_a_program_says_of_itself_is_found_by_the_word_before_it() -> None:
+    """At the beginning of a line only, in the order in which it was said."""
+    output = "lab: 3 failed: no\nfailed: a: why\nnot run: mdev\n  failed: quoted\nfailed: b\n"
+
+    assert lines_of("failed", output) == ("a: why", "b")
+    assert lines_of("not run", output) == ("mdev",)
+    assert lines_of("skipped", output) == ()
 
 
 def test_a_step_fails_with_its_exit_code() -> None:

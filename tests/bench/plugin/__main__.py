@@ -211,12 +211,15 @@ async def _changes(scene: Stage, changes: int) -> AsyncIterator[Row]:
 async def _idle(scene: Stage, seconds: float | None) -> AsyncIterator[Row]:
     await asyncio.sleep(CALM)
     # A look at everything is most of what idleness costs: there is one in a time of this length, as a rule.
-    seconds = seconds or await scene.pause()
-    yield Row("from one look at everything to the next", await scene.pause(), "s")
+    period = await scene.period()
+    seconds = seconds or period
+    yield Row("from one look at everything to the next", period, "s")
     # The kubelet's side of the streams stays quiet as well.
     before = cpu_seconds(scene.plugin.pid)
     await asyncio.sleep(seconds)
-    yield Row("idle CPU, with its reader", (cpu_seconds(scene.plugin.pid) - before) / seconds * 100, "%", 0.3)
+    used = (cpu_seconds(scene.plugin.pid) - before) / seconds * 100
+    # A shorter time may have had no look at everything in it, and says nothing of what the program keeps to.
+    yield Row("idle CPU, with its reader", used, "%", 0.3 if seconds >= period else None)
     pid, *others = family(scene.plugin.pid)
     yield Row("idle RSS of the program", footprint(pid).rss_mib, "MiB")
     yield Row("idle RSS of its reader", sum(footprint(other).rss_mib for other in others), "MiB")

@@ -2,7 +2,7 @@
 
 The kernel's reports come from stdin instead of netlink, a line each: action, subsystem, name and, if
 there is one, the function above. The word ``tasks`` asks how many there are, ``handled`` how long each
-Allocate took since that was asked last, from the request to the answer that is handed to gRPC, ``pause``
+Allocate took since that was asked last, from the request to the answer that is handed to gRPC, ``period``
 how many seconds there are from the last look at everything to the next.
 """
 
@@ -24,7 +24,7 @@ from vfioctl.plugin.serving import serve
 from vfioctl.udev.changes import Change
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
 
 handled: list[float] = []
@@ -45,19 +45,19 @@ def time_answers() -> None:
     Service.Allocate = timed  # type: ignore[method-assign] # the program itself needs no such clock
 
 
-pauses: list[float] = [0.0]
-"""Seconds from a look at everything to the next, of each look."""
+looking: list[Looking] = []
+"""What looks at the host, once it is at work."""
 
 
-def keep_pauses() -> None:
-    """Have it kept how long the program means to wait after each look at everything."""
-    pause_after = Looking._pause_after
+def keep_looking() -> None:
+    """Have it kept what looks at the host, which `serve` has for itself."""
+    work = Looking.work
 
-    def kept(self: Looking, took: float) -> float:
-        pauses.append(pause_after(self, took))
-        return pauses[-1]
+    def kept(self: Looking) -> list[Coroutine[None, None, None]]:
+        looking.append(self)
+        return work(self)
 
-    Looking._pause_after = kept  # type: ignore[method-assign] # the program itself needs no such record
+    Looking.work = kept  # type: ignore[method-assign] # the program itself asks nobody
 
 
 async def reports() -> AsyncIterator[Change]:
@@ -71,8 +71,8 @@ async def reports() -> AsyncIterator[Change]:
         elif line == ["handled"]:
             print(json.dumps(handled), flush=True)
             handled.clear()
-        elif line == ["pause"]:
-            print(pauses[-1], flush=True)
+        elif line == ["period"]:
+            print(looking[-1].period, flush=True)
         else:
             action, subsystem, name, *above = line
             yield Change(action, subsystem, name, f"/devices/{'/'.join(above)}/{name}")
@@ -82,7 +82,7 @@ def main(root: str, config: str, lock: str) -> None:
     """Serve until told to end."""
     logging.basicConfig(level=logging.INFO)
     time_answers()
-    keep_pauses()
+    keep_looking()
     serve(FolderEyes(root), partial(load, config), reports, lock=lock)
 
 

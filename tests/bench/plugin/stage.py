@@ -72,9 +72,9 @@ class Stage(NamedTuple):
         """Ask the program how long each Allocate took since this was asked last, in seconds."""
         return [float(one) for one in json.loads(await self._asked("handled"))]
 
-    async def pause(self) -> float:
+    async def period(self) -> float:
         """Ask the program how many seconds there are between its last look at everything and the next."""
-        return float(await self._asked("pause"))
+        return float(await self._asked("period"))
 
     async def _asked(self, word: str) -> bytes:
         os.write(self.doorbell, f"{word}\n".encode())
