@@ -243,6 +243,58 @@ def test_systemd_takes_the_unit(nic: Splitting, ask: Ask, tmp_path: Path) -> Non
         assert service in next(line for line in unit.splitlines() if line.startswith("Before="))
 
 
+NETWORK = """[Unit]
+DefaultDependencies=no
+After=network-pre.target
+[Service]
+Type=oneshot
+ExecStart=/bin/true
+"""
+ONLINE = """[Unit]
+DefaultDependencies=no
+Requires=networking.service
+After=networking.service
+Before=sysinit.target
+[Service]
+Type=oneshot
+ExecStart=/bin/true
+"""
+"""What is done before sysinit.target and after the network: cloud-init, which asks there for its data."""
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_a_host_whose_network_comes_before_everything_else_keeps_it(
+    nic: Splitting, ask: Ask, tmp_path: Path
+) -> None:
+    """Of units that wait for each other in a circle, systemd leaves one out: it may be the network."""
+    ask("sriov", "set", "--persist", WHOLE, "3")
+    stored = files(nic)
+    command = next(line for line in stored[UNIT].splitlines() if line.startswith("ExecStart="))
+    units = {
+        os.path.basename(UNIT): stored[UNIT].replace(command, "ExecStart=/bin/true persist apply"),
+        "networking.service": NETWORK,
+        "online.service": ONLINE,
+        "sysinit.target.d/online.conf": "[Unit]\nWants=online.service\n",
+        "multi-user.target.d/vfioctl-restore.conf": stored[WANTED],
+    }
+    for name, text in units.items():
+        (tmp_path / "units" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "units" / name).write_text(text)
+
+    def circles() -> list[str]:
+        said = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", "multi-user.target"],
+            env={"SYSTEMD_UNIT_PATH": f"{tmp_path}/units:/usr/lib/systemd/system:/lib/systemd/system"},
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        return [line for line in said.stderr.splitlines() if "cycle" in line or "vfioctl" in line]
+
+    assert circles() == []
+    as_others_start = units[os.path.basename(UNIT)].replace("DefaultDependencies=no\n", "")
+    (tmp_path / "units" / os.path.basename(UNIT)).write_text(as_others_start)
+    assert any("ordering cycle" in line for line in circles())
+
+
 def test_mediated_devices_are_stored_made_again_and_forgotten(gpu: Mediating, ask: Ask) -> None:
     """Where there is no mdevctl, by vfioctl's own unit."""
     before = files(gpu)

@@ -21,20 +21,26 @@ _HEAD = "# Written by vfioctl with --persist; changed by vfioctl persist remove,
 _COMMAND = "persist apply"
 _BEFORE = (
     "network-pre.target", "libvirtd.service", "virtqemud.service", "virtnodedevd.service", "kubelet.service",
-    "vfioctl-plugin.service",
+    "vfioctl-plugin.service", "shutdown.target",
 )  # fmt: skip
 """What looks for these devices when it starts; and the network: splitting a NIC takes its link down."""
 _UNIT = """\
 [Unit]
 Description=Virtual functions and mediated devices that vfioctl has stored
 Documentation=man:vfioctl-persist(8)
+# A service starts after sysinit.target unless it says otherwise, and a host that cloud-init sets up has its
+# network before that. Each would wait for the other, and systemd would leave one out, maybe the network.
+DefaultDependencies=no
+Conflicts=shutdown.target
 Wants=network-pre.target systemd-udev-trigger.service
-After=systemd-udev-trigger.service systemd-modules-load.service
+After=local-fs.target systemd-udev-trigger.service systemd-modules-load.service
 Before={before}
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
+# A command that is stuck must not keep the host from its network for ever.
+TimeoutStartSec=10min
 ExecStart={program} {command}
 """
 _WANTED = "[Unit]\nWants=vfioctl-restore.service\n"
