@@ -220,7 +220,9 @@ def plan_for(lab: Lab, order: Order, folder: Path, task: str) -> Plan:
     if order.topology.containers:
         archives += (cache.containers_archive,)
     if order.topology.services:
-        archives += (cache.services_archive, cache.package_tools_archive, package.archive(cache, folder))
+        archives += (cache.services_archive,)
+    if order.topology.package:
+        archives += (cache.package_tools_archive, package.archive(cache, folder))
     if order.disk:
         (folder / disk.NAME).write_bytes(order.disk)
         archives += (folder / disk.NAME,)

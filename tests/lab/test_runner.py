@@ -50,6 +50,7 @@ def briefly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_in_a_brief_run_one_kernel_is_enough_for_what_says_so(briefly: Path) -> None:
     """The newer has everything. A machine of which nothing is left on the other is not started there."""
     for one in TOPOLOGIES.values():

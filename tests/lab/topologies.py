@@ -135,6 +135,7 @@ HOTPLUG: Final = Topology(
     default_route="0000:01:00.0",
     disks=("disk1",),
     services=True,
+    package=True,
     waits=True,
 )
 """Empty root ports, with network and disk waiting for devices that a scenario adds through QMP."""
@@ -162,6 +163,7 @@ RESTARTED: Final = Topology(
     backends=_network(1, 2, 4, 5),
     default_route="0000:01:00.0",
     disks=("disk1",),
+    services=True,
     restarts=(_restarted("e1000e"), _restarted("e1000")),
 )
 """Started three times, with what stands in /etc carried over; the third time, another card is in a port."""

@@ -62,6 +62,8 @@ class Topology(NamedTuple):
     """Whether the guest has Podman, to hand devices to containers."""
     services: bool = False
     """Whether the guest has a systemd, to run vfioctl as a service."""
+    package: bool = False
+    """Whether the guest has vfioctl's Debian package, and what installs it."""
     waits: bool = False
     """Whether its scenarios wait for half of their time: for a slot's five seconds, for a watchdog, for the
     ten seconds after which something is released."""

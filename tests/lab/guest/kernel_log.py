@@ -13,6 +13,8 @@ DEVICE: Final = Path("/dev/kmsg")
 BEFORE_THE_FIRST: Final = -1
 _LONGEST: Final = 8192
 """Bytes of a record; a read that has room for less of it fails."""
+_LONGEST_LINE: Final = 900
+"""Characters that the kernel takes, and a little less."""
 
 
 class Record(NamedTuple):
@@ -25,6 +27,11 @@ class Record(NamedTuple):
     def __str__(self) -> str:
         """Give it as dmesg does."""
         return f"[{self.seconds:12.6f}] {self.text}"
+
+
+def note(text: str) -> None:
+    """Have a line in the kernel's log, which is kept with the results."""
+    DEVICE.write_text(f"lab: {text}\n"[:_LONGEST_LINE], encoding="utf-8")
 
 
 def said(after: int = BEFORE_THE_FIRST) -> str:

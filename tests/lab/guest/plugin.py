@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import pytest
 
 from tests.lab import recipe
-from tests.lab.guest import channel
+from tests.lab.guest import channel, kernel_log
 from tests.lab.topologies import TOPOLOGIES
 from tests.lab.topology import guest_name
 
@@ -110,7 +110,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     mark = item.get_closest_marker("deadline")
     deadline = float(mark.args[0]) if mark else DEADLINE
     name = scenario_name(item.nodeid)
-    Path("/dev/kmsg").write_text(f"lab: scenario {name} starts\n", encoding="utf-8")
+    kernel_log.note(f"scenario {name} starts")
     channel.emit("start", name=name, deadline=deadline)
     signal.signal(signal.SIGALRM, _too_late)
     signal.setitimer(signal.ITIMER_REAL, deadline)

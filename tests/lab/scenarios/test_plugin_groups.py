@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.guest import container, kernel, kubelets, libraries, ready, vfio
+from tests.lab.guest import container, kernel, kernel_log, kubelets, libraries, ready, vfio
 
 BRIDGE = "0000:00:02.0"
 FIRST, SECOND = "0000:02:01.0", "0000:02:02.0"
@@ -77,11 +77,6 @@ async def counted(kubelet, folder: Path, **allocatable: int) -> None:
         raise AssertionError(f"{error}\n{(folder / 'log').read_text(encoding='utf-8')}") from error
 
 
-def note(text: str) -> None:
-    """Have a figure in the kernel's log, which is kept with the results."""
-    Path("/dev/kmsg").write_text(f"lab: {text}\n", encoding="utf-8")
-
-
 @pytest.mark.usefixtures("_bridge_released")
 @pytest.mark.parametrize("seen", [True, False])
 def test_a_group_is_one_pods_until_its_process_ends(tmp_path, seen):
@@ -118,7 +113,7 @@ def test_a_group_is_one_pods_until_its_process_ends(tmp_path, seen):
     with kernel.given_to_vfio([FIRST, SECOND]):
         took = asyncio.run(run())
     how = "was known to have them" if seen else "was too short to be seen"
-    note(f"both cards were offered again {took:.1f} s after the pod and its process, which {how}")
+    kernel_log.note(f"both cards were offered again {took:.1f} s after the pod and its process, which {how}")
     assert took < PROMISE, (tmp_path / "log").read_text(encoding="utf-8")
 
 
@@ -152,7 +147,8 @@ def test_a_stranger_keeps_the_group_while_it_has_it_open(tmp_path):
                 await counted(kubelet, tmp_path, first=0, second=0)
             began = time.monotonic()
             await counted(kubelet, tmp_path, first=1, second=1)
-            note(f"both cards were offered again {time.monotonic() - began:.1f} s after a stranger had ended")
+            took = time.monotonic() - began
+            kernel_log.note(f"both cards were offered again {took:.1f} s after a stranger had ended")
 
     with kernel.given_to_vfio([FIRST, SECOND]):
         asyncio.run(run())
@@ -193,7 +189,8 @@ def test_on_demand_the_cards_are_the_hosts_before_and_after(tmp_path):
                 assert time.monotonic() - began < 2 * PATIENCE, (tmp_path / "log").read_text(encoding="utf-8")
                 # Not more often: under TCG asking alone would take the processor from whom is waited for.
                 await asyncio.sleep(0.5)
-            note(f"the host's drivers had all of it again {time.monotonic() - began:.1f} s after the pod's end")
+            took = time.monotonic() - began
+            kernel_log.note(f"the host's drivers had all of it again {took:.1f} s after the pod's end")
             await counted(kubelet, tmp_path, first=1, second=1)
 
     asyncio.run(run())

@@ -1,7 +1,8 @@
 """Bindings that survive a reboot: a machine that is started three times, at last with another card in a port.
 
-What the first boot leaves in /etc is there in the next ones, and udev acts on it as on any host. The guest has
-no systemd: its init does what systemd-modules-load does, once before udev's coldplug and once after it.
+What the first boot leaves in /etc is there in the next ones, and udev acts on it as on any host. The guest is not
+started by systemd: its init does what systemd-modules-load does, once before udev's coldplug and once after it,
+and a systemd beside it starts the unit.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.guest import bindings, cli, kernel, kernel_log
+from tests.lab.guest import bindings, cli, kernel, kernel_log, service
 from tests.lab.guest.bindings import NO_OVERRIDE, Bound
 
 pytestmark = [pytest.mark.once, pytest.mark.topologies("restarted"), pytest.mark.deadline(180)]
@@ -25,6 +26,18 @@ HOSTS = {DISK: "nvme", CARD: "e1000e", SPARE: "e1000"}
 GIVEN = Bound("vfio-pci", "vfio-pci")
 PHYSICAL = "0000:02:00.0"
 """An igb that is split at every boot."""
+FUNCTIONS = [f"0000:02:10.{number}" for number in (0, 2)]
+"""What it is split into."""
+NETWORK = f"""[Unit]
+DefaultDependencies=no
+After=network-pre.target
+Before=sysinit.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/test -e /sys/bus/pci/devices/{FUNCTIONS[-1]}/driver
+"""
+"""What sets up the network of a host that cloud-init has set up, and looks whether it has a function's too."""
 UNMADE = {PHYSICAL: "number"}
 """What has drifted in later boots as long as nothing runs the unit."""
 UNIT = Path("/etc/systemd/system/vfioctl-restore.service")
@@ -39,6 +52,13 @@ def drift() -> dict[str, str]:
     found = {one["address"]: one["kind"] for one in answer.document["drift"]}
     assert answer.exit_code == (10 if found else 0), (answer.exit_code, answer.stdout, answer.stderr)
     return found
+
+
+@pytest.fixture(scope="module")
+def systemd():
+    """A systemd as it is at this boot, with what is stored."""
+    with service.manager(plugin=False) as manager:
+        yield manager
 
 
 @pytest.mark.boots(1)
@@ -56,11 +76,7 @@ def test_three_devices_are_stored_and_given_back_for_this_boot():
 
 @pytest.mark.boots(1)
 def test_virtual_functions_are_stored_and_removed_for_this_boot():
-    """With the unit that makes them, where systemd is there to start it; off leaves what is stored."""
-    refused = cli.vfioctl("sriov", "set", "--persist", PHYSICAL, "2")
-    assert refused.exit_code == 5, (refused.stdout, refused.stderr)
-    assert "takes systemd" in refused.stderr
-    Path("/run/systemd/system").mkdir(parents=True)  # what says that systemd has started this host
+    """With the unit that makes them; off leaves what is stored."""
     made = cli.document("sriov", "set", "--bind", "--persist", PHYSICAL, "2")
     assert made["result"] == "done"
     assert UNIT.exists()
@@ -70,19 +86,38 @@ def test_virtual_functions_are_stored_and_removed_for_this_boot():
 
 
 @pytest.mark.boots(2, 3)
-def test_what_the_unit_starts_makes_the_virtual_functions_again():
-    """The guest has no systemd: the command of the unit is run as it would be, without a PATH to speak of."""
-    functions = [f"0000:02:10.{number}" for number in (0, 2)]
+def test_systemd_makes_the_virtual_functions_before_the_network(systemd):
+    """At a boot, as far as it goes here; whoever starts the unit once more finds all as it is."""
     assert drift()[PHYSICAL] == "number"
-    (command,) = re.findall(r"^ExecStart=(.*)$", UNIT.read_text(), re.MULTILINE)
-    subprocess.run(command.split(), env={"PYTHONPATH": "/checkout"}, check=True)
+    service.write_boot("network.service", NETWORK)
+    assert systemd.ask("daemon-reload").returncode == 0
     try:
-        assert [bindings.bound(function) for function in functions] == [GIVEN, GIVEN]
-        assert PHYSICAL not in drift()
-        subprocess.run(command.split(), env={"PYTHONPATH": "/checkout"}, check=True)
-        assert [bindings.bound(function) for function in functions] == [GIVEN, GIVEN]
+        started = systemd.ask("start", "multi-user.target")
+        assert started.returncode == 0, started.stderr
+        assert systemd.shown("ActiveState", service.RESTORE_UNIT) == "active", service.log()
+        assert systemd.shown("ActiveState", "network.service") == "active", "it was started too early"
+        for restarted in (False, True):
+            assert not restarted or systemd.ask("restart", service.RESTORE_UNIT).returncode == 0, service.log()
+            assert [bindings.bound(function) for function in FUNCTIONS] == [GIVEN, GIVEN]
+            assert PHYSICAL not in drift()
     finally:
         assert cli.vfioctl("sriov", "off", PHYSICAL).exit_code == 0
+
+
+@pytest.mark.boots(2, 3)
+def test_a_unit_that_cannot_make_them_has_failed_and_says_why(systemd):
+    """With the exit code of the command, for whoever asks systemctl."""
+    held = FOLDER / "sriov.d" / f"{PHYSICAL}.toml"
+    stored = held.read_text()
+    held.write_text(re.sub(r"^number = .*$", "number = 200", stored, flags=re.MULTILINE))
+    try:
+        assert systemd.ask("restart", service.RESTORE_UNIT).returncode != 0
+        assert systemd.shown("Result", service.RESTORE_UNIT) == "exit-code"
+        assert systemd.shown("ExecMainStatus", service.RESTORE_UNIT) == "5"
+        assert PHYSICAL in service.log()
+        assert [one for one in FUNCTIONS if (kernel.DEVICES / one).exists()] == []
+    finally:
+        held.write_text(stored)
 
 
 @pytest.mark.boots(2)

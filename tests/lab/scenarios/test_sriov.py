@@ -157,6 +157,15 @@ def test_what_has_no_capability_is_refused(nvme) -> None:
     made("off", nvme.address)
 
 
+@pytest.mark.once
+def test_where_nothing_would_make_them_at_boot_they_cannot_be_stored(nvme) -> None:
+    """This machine has no systemd."""
+    answer = cli.vfioctl("sriov", "set", "--persist", nvme.address, "2")
+    assert answer.exit_code == 5, (answer.stdout, answer.stderr)
+    assert "takes systemd" in answer.stderr
+    assert functions(nvme) == []
+
+
 def test_without_a_driver_nothing_can_be_made(nvme) -> None:
     """The kernel's own ENOENT would speak of a missing file (K37, H46)."""
     kernel.unbind(nvme.address)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.lab.guest import channel, kernel, libraries
+from tests.lab.guest import channel, kernel, kernel_log, libraries
 from tests.lab.guest.qmp import Monitor
 from tests.lab.soaking import cards, samples
 from tests.lab.soaking.cards import CARDS
@@ -19,6 +18,8 @@ from tests.lab.soaking.node import RESOURCES, Node
 from tests.lab.soaking.schedule import Action, schedule
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.lab.soaking.cards import Card
     from tests.lab.soaking.samples import Sample
 
@@ -45,13 +46,8 @@ def test_the_long_run(request: pytest.FixtureRequest, tmp_path: Path) -> None:
             "soak.log", (tmp_path / "log").read_bytes() if (tmp_path / "log").exists() else b""
         )
     for one in compared:
-        note(f"{one.what}: {one.first:.1f}, in the end {one.last:.1f}")
+        kernel_log.note(f"{one.what}: {one.first:.1f}, in the end {one.last:.1f}")
     assert [one for one in compared if one.exceeded] == []
-
-
-def note(text: str) -> None:
-    """Have a line in the kernel's log, which is kept with the results."""
-    Path("/dev/kmsg").write_text(f"lab: {text}\n"[:900], encoding="utf-8")
 
 
 class Run:
@@ -102,7 +98,9 @@ class Run:
     async def _sample(self, what: samples.What, *, calm: bool = False) -> None:
         sample = await samples.take(self._node, self._elapsed, what, calm=calm)
         self.samples.append(sample)
-        note(f"soak {sample.second:.0f} s: {what[0]}: {what[1]}, {what[2]:.2f} s, {sample.rss_mib:.1f} MiB")
+        kernel_log.note(
+            f"soak {sample.second:.0f} s: {what[0]}: {what[1]}, {what[2]:.2f} s, {sample.rss_mib:.1f} MiB"
+        )
 
     async def _calm_down(self) -> None:
         """End all pods, have all cards, and wait until all is offered; then look."""
