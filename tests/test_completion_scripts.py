@@ -33,6 +33,8 @@ SIZE: Final = (60, 160)
 NOISE: Final = "reading-takes-long"
 _PATIENCE: Final = 60.0
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def variables(surroundings: Path) -> dict[str, str]:

@@ -76,6 +76,7 @@ def test_no_line_is_overlooked(page: Path) -> None:
     assert typed.overlooked(page) == []
 
 
+@pytest.mark.slow
 def test_a_line_that_is_wrong_is_found(stage: Stage) -> None:
     """An option, a command, a device, a program that is not there, or a pipe that fails."""
     for line in (

@@ -27,6 +27,7 @@ def root(name: str, tmp_path: Path) -> HostRoot:
         return unpacked(tmp_path / "host", file.read(), name)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", HOST_NAMES)
 def test_in_parts_is_as_a_whole(name: str, root: HostRoot) -> None:
     """On every sample host, while one device after the other changes and is read again."""

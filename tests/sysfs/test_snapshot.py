@@ -272,6 +272,7 @@ def test_the_running_system_reads_as_its_snapshot(tmp_path: Path) -> None:
     assert all(isinstance(entry, Directory | File | Link | Denied) for entry in entries)
 
 
+@pytest.mark.slow
 def test_a_large_host_is_recorded_by_several_processes(tree: HostTree, tmp_path: Path) -> None:
     """What they read comes together."""
     for number in range(300):
