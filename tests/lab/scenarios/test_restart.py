@@ -94,8 +94,8 @@ def test_systemd_makes_the_virtual_functions_before_the_network(systemd):
     try:
         started = systemd.ask("start", "multi-user.target")
         assert started.returncode == 0, started.stderr
-        assert systemd.shown("ActiveState", service.RESTORE_UNIT) == "active", service.log()
-        assert systemd.shown("ActiveState", "network.service") == "active", "it was started too early"
+        ended = {unit: systemd.shown("ActiveState", unit) for unit in (service.RESTORE_UNIT, "network.service")}
+        assert ended == dict.fromkeys(ended, "active"), service.log()
         for restarted in (False, True):
             assert not restarted or systemd.ask("restart", service.RESTORE_UNIT).returncode == 0, service.log()
             assert [bindings.bound(function) for function in FUNCTIONS] == [GIVEN, GIVEN]
