@@ -18,7 +18,6 @@ from vfioctl.plugin.config import load
 from vfioctl.plugin.lock import PATH as LOCK
 from vfioctl.plugin.pages import address
 from vfioctl.plugin.protocol import PATH as ADMIN
-from vfioctl.plugin.registration import PLUGINS
 from vfioctl.plugin.serving import NODES
 from vfioctl.plugin.settings import DEFAULT_PATH, Plugin
 from vfioctl.sysfs.root import CDI_RUNTIME
@@ -73,7 +72,7 @@ def test_what_is_mounted_is_what_the_program_uses() -> None:
     assert str(Path(DEFAULT_PATH).parent) in mounts
     assert set(mounts) == {
         str(Path(DEFAULT_PATH).parent),
-        f"{Plugin().kubelet_dir}/{PLUGINS}",
+        Plugin().device_plugins_dir,
         f"{Plugin().kubelet_dir}/pod-resources",
         str(Path(LOCK).parent),
         CDI,
@@ -82,7 +81,7 @@ def test_what_is_mounted_is_what_the_program_uses() -> None:
     assert str(Path(ADMIN).parent) == str(Path(LOCK).parent)
     assert all(node.startswith("/dev/") for node in NODES)
     assert {path for path, mount in mounts.items() if not mount.get("readOnly")} == {
-        f"{Plugin().kubelet_dir}/{PLUGINS}",
+        Plugin().device_plugins_dir,
         str(Path(LOCK).parent),
         CDI,
     }

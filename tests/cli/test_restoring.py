@@ -14,6 +14,7 @@ from tests.cli.test_sriov import WHOLE, Splitting
 from tests.support.fixtures import dump_path, unpacked
 from vfioctl.model.address import PciAddress
 from vfioctl.model.persisted import UNIT, WANTED
+from vfioctl.plan.restore import KUBELETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -239,7 +240,7 @@ def test_systemd_takes_the_unit(nic: Splitting, ask: Ask, tmp_path: Path) -> Non
     assert command.endswith(" persist apply")
     assert os.path.isabs(command.removeprefix("ExecStart=").split()[0])
     assert [line for line in said.stderr.splitlines() if "vfioctl" in line] == []
-    for service in ("libvirtd.service", "kubelet.service", "vfioctl-plugin.service"):
+    for service in ("libvirtd.service", *KUBELETS, "vfioctl-plugin.service"):
         assert service in next(line for line in unit.splitlines() if line.startswith("Before="))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vfioctl.cli.unit import CDI, PLUGIN, program, unit_path, unit_text
+from vfioctl.plan.restore import KUBELETS
 from vfioctl.sysfs.root import CDI_RUNTIME
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def test_the_plugins_fits_what_the_program_does(unit: Path) -> None:
     assert int(service["WatchdogSec"]) > 0
     # What is cordoned is kept below it, and must outlive a restart.
     assert (service["RuntimeDirectory"], service["RuntimeDirectoryPreserve"]) == ("vfioctl cdi", "yes")
-    assert "kubelet.service" in read["Unit"]["Before"]
+    assert read["Unit"]["Before"].split() == [*KUBELETS]
     assert "/var/lib/kubelet" in service["ReadWritePaths"]
     for family in ("AF_UNIX", "AF_NETLINK", "AF_INET", "AF_INET6"):
         assert family in service["RestrictAddressFamilies"].split()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.plugin.factory import machine, seeing
 from tests.plugin.kubelet.kubelet import Kubelet, Settings
+from tests.plugin.kubelet.places import told
 from tests.plugin.scene import QUICK
 from vfioctl.plugin.bell import Bell
 from vfioctl.plugin.binding import AtStart, Binding
@@ -229,8 +230,7 @@ def start(stage: Stage) -> Plugin:
 
 def tables(folder: object, *resources: str) -> str:
     """Return a configuration of these tables."""
-    head = f'[plugin]\nkubelet_dir = "{folder}"\n'
-    return head + "".join(f"[[resource]]\n{resource}\n" for resource in resources)
+    return told(folder) + "".join(f"[[resource]]\n{resource}\n" for resource in resources)
 
 
 @asynccontextmanager
@@ -241,11 +241,12 @@ async def owning(
     hands: Hands | None = None,
     seed: int = 0,
     streams_pods: bool = False,
+    plugins: str | None = None,
     **more: bool,
 ) -> AsyncIterator[Stage]:
     """Run a kubelet and the plugin; all is registered, and the kubelet has said what pods have."""
     settings = Settings(dial=1.0, seed=seed, streams_pods=streams_pods)
-    async with Kubelet(str(folder), settings) as kubelet:
+    async with Kubelet(str(folder), settings, plugins) as kubelet:
         stage = Stage(str(folder), text, Host(*devices), kubelet, hands, None, **more)  # type: ignore[arg-type]
         stage.plugin = start(stage)
         try:

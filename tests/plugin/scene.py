@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.plugin.kubelet.kubelet import Kubelet, Settings
+from tests.plugin.kubelet.places import plugins_of
 from vfioctl.plugin.explain import Answer, Verdict
 from vfioctl.plugin.registration import Pace
+from vfioctl.plugin.settings import REGISTRY
 from vfioctl.plugin.supervisor import Supervisor, Times
 from vfioctl.plugin.values import Denied, Grant, Item, Node, Offer
 
@@ -49,6 +51,7 @@ class Table:
     def __init__(self, kubelet_dir: str, *, watcher: bool = False, file: str | None = None) -> None:
         """Serve in this folder."""
         self.kubelet_dir = kubelet_dir
+        self.sockets_dir = f"{kubelet_dir}/{REGISTRY}" if watcher else plugins_of(kubelet_dir)
         self.watcher = watcher
         self.file = file
         self.listen = ""

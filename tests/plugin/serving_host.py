@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.plugin.kubelet.kubelet import Kubelet, Settings
+from tests.plugin.kubelet.places import told
 from tests.plugin.scene import QUICK
 from vfioctl.plugin.config import parse
 from vfioctl.plugin.decisions import Decisions, View
@@ -64,7 +65,7 @@ async def serving_host(
     place: Path, host: Host, resources: str, names: Names | None = None
 ) -> AsyncIterator[Stage]:
     """Serve these resources of a host, until all of them are registered and after."""
-    config = parse(f'[plugin]\nkubelet_dir = "{place}"\nlisten = ""\n{resources}')
+    config = parse(f"{told(place)}{resources}")
     plugin = Supervisor(Eyes(host), Decisions(config, names=names), lambda held: held, times=QUICK)
     async with Kubelet(str(place), Settings(dial=1.0)) as kubelet:
         running = asyncio.create_task(plugin.run())

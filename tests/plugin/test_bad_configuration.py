@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GOOD: dict[str, Any] = {
-    "plugin": {"kubelet_dir": "/var/lib/kubelet", "listen": "127.0.0.1:9464", "registration": "kubelet"},
+    "plugin": {
+        "kubelet_dir": "/var/lib/kubelet",
+        "device_plugins_dir": "/var/lib/kubelet/device-plugins",
+        "listen": "127.0.0.1:9464",
+        "registration": "kubelet",
+    },
     "resource": [
         {
             "name": "vfioctl.io/gpu",

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GOOD: dict[str, Any] = {
-    "plugin": {"kubelet_dir": "/var/lib/k0s/kubelet", "listen": "[::1]:9464", "registration": "watcher"},
+    "plugin": {
+        "kubelet_dir": "/var/lib/k0s/kubelet",
+        "device_plugins_dir": "/run/plugins",
+        "listen": "[::1]:9464",
+        "registration": "watcher",
+    },
     "resource": [
         {
             "name": "vfioctl.io/t4",
@@ -92,7 +97,7 @@ def test_every_key_is_read() -> None:
     read = parse(spelled(GOOD), "plugin.toml")
 
     t4, grid, dongle, kvm = read.resources
-    assert read.plugin == Plugin("/var/lib/k0s/kubelet", "[::1]:9464", Registration.WATCHER)
+    assert read.plugin == Plugin("/var/lib/k0s/kubelet", "/run/plugins", "[::1]:9464", Registration.WATCHER)
     assert (read.file, read.domain) == ("plugin.toml", None)
     assert [selector.text for selector in t4.select] == ["10de:1eb8,numa:0", "vfs-of:ens1f0#0-3"]
     assert [selector.text for selector in t4.exclude] == ["0000:01:*"]
@@ -109,7 +114,9 @@ def test_what_is_not_said_has_a_default() -> None:
     read = parse('[[resource]]\nname = "a.b/c"\nselect = ["class:gpu"]\n')
 
     (resource,) = read.resources
-    assert read.plugin == Plugin("/var/lib/kubelet", "127.0.0.1:9464", Registration.KUBELET)
+    assert read.plugin == Plugin(
+        "/var/lib/kubelet", "/var/lib/kubelet/device-plugins", "127.0.0.1:9464", Registration.KUBELET
+    )
     assert (resource.kind, resource.unit, resource.shared_group) == (
         Kind.PCI,
         Unit.DEVICE,

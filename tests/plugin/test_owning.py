@@ -12,8 +12,10 @@ import pytest
 
 from tests.plugin.factory import card, given
 from tests.plugin.helping import did, hands
+from tests.plugin.kubelet.places import told
 from tests.plugin.kubelet.pods import pod
 from tests.plugin.owning import TICK, Stage, owning, tables
+from tests.plugin.scene import sockets
 from vfioctl.errors import VfioctlError
 from vfioctl.plugin.api import pods_pb2, pods_pb2_grpc
 from vfioctl.plugin.claims import GRACE
@@ -76,6 +78,30 @@ def test_one_pod_gets_both_functions_in_either_order(place: Path, order: tuple[s
             assert stage.plugin.keeper.counts.group_conflicts == 0
             await end(stage, one)
             assert stage.plugin.keeper.counts.releases == 2
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("registration", ["kubelet", "watcher"])
+def test_a_kubelet_with_another_root_directory_takes_plugins_where_all_do(
+    place: Path, registration: str
+) -> None:
+    """As k0s has it: only what pods have, and the watcher's folder, are below its own (kubelet.md 2.1)."""
+    root, plugins = str(place / "root"), str(place / "plugins")
+    places = f'kubelet_dir = "{root}"\ndevice_plugins_dir = "{plugins}"\nregistration = "{registration}"\n'
+    text = two_resources(root).replace(told(root), f"[plugin]\n{places}")
+
+    async def run() -> None:
+        async with owning(root, text, *CARDS, plugins=plugins, streams_pods=True) as stage:
+            served = {"kubelet": plugins, "watcher": f"{root}/plugins_registry"}
+            assert {name: len(sockets(folder)) for name, folder in served.items()} == {
+                name: 2 if name == registration else 0 for name in served
+            }
+            one = await stage.kubelet.run(pod("vm", {GPU: 1, AUDIO: 1}))
+            (gpu,) = stage.kubelet.books.bookings[one.uid, "main"][GPU].ids
+            await stage.until_state(gpu, "allocated")
+            await end(stage, one)
+            assert stage.plugin.minder.troubles.now() == ()
 
     asyncio.run(run())
 

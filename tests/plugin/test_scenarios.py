@@ -12,6 +12,7 @@ from tests.bench.plugin.changes import bind, plug, pull, unbind
 from tests.bench.plugin.eyes import FolderEyes
 from tests.bench.plugin.vfio_trees import address_of, make_vfio_tree, open_to_vfio
 from tests.plugin.kubelet.kubelet import Kubelet, Settings
+from tests.plugin.kubelet.places import told
 from tests.plugin.kubelet.pods import pod
 from tests.plugin.scene import QUICK
 from tests.sysfs.reading import at
@@ -77,7 +78,7 @@ async def machine(place: Path, *, more: str = "") -> AsyncIterator[Machine]:
     """Run them, until everything is registered."""
     tree = make_vfio_tree(place / "host", 1, 2)
     text = f'[[resource]]\nname = "{R}"\nselect = ["15b3:1000"]\n{more}'
-    rules = Decisions(parse(f'[plugin]\nkubelet_dir = "{place}"\nlisten = ""\n{text}'))
+    rules = Decisions(parse(f"{told(place)}{text}"))
     reading, doorbell = os.pipe()
     async with Kubelet(str(place), Settings(dial=1.0)) as kubelet:
         plugin = Supervisor(InPlace(tree), rules, lambda held: held, times=QUICK)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.plugin.kubelet.kubelet import Kubelet, Settings
+from tests.plugin.kubelet.places import told
 from tests.plugin.kubelet.pods import pod
 from tests.plugin.scene import sockets
 from vfioctl.plugin.asking import ask
@@ -32,7 +33,7 @@ MORE = '\n[[resource]]\nname = "foo.com/zero"\nkind = "node"\npaths = ["/dev/zer
 
 def configure(place: Path, *, paths: str = NULL, more: str = "") -> None:
     """Write the configuration: three times one node."""
-    text = f'[plugin]\nkubelet_dir = "{place}"\nlisten = ""\n[[resource]]\nname = "{R}"\nkind = "node"\n'
+    text = f'{told(place)}[[resource]]\nname = "{R}"\nkind = "node"\n'
     (place / "plugin.toml").write_text(f'{text}paths = ["{paths}"]\ncount = 3\n{more}')
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugin.kubelet.kubelet import Kubelet, Settings
+from tests.plugin.kubelet.places import told
 from vfioctl.errors import NotPermittedError, UsageError
 from vfioctl.plugin.admin import private_socket
 from vfioctl.plugin.asking import ask
@@ -150,8 +151,7 @@ def test_sockets_that_look_like_ours_and_are_links_or_files_stay(place: Path) ->
 def test_every_socket_is_root_s_alone_whatever_the_umask(place: Path) -> None:
     """The admin's and each resource's, of the program itself, started with an umask of nothing."""
     (place / "plugin.toml").write_text(
-        f'[plugin]\nkubelet_dir = "{place}"\nlisten = ""\n[[resource]]\nname = "{RESOURCE}"\nkind = "node"\n'
-        'paths = ["/dev/null"]\n'
+        f'{told(place)}[[resource]]\nname = "{RESOURCE}"\nkind = "node"\npaths = ["/dev/null"]\n'
     )
     place.chmod(0o755)
 

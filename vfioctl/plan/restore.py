@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 
 _HEAD = "# Written by vfioctl with --persist; changed by vfioctl persist remove, not by hand.\n"
 _COMMAND = "persist apply"
+KUBELETS = (
+    "kubelet.service", "k3s.service", "k3s-agent.service", "rke2-server.service", "rke2-agent.service",
+    "k0scontroller.service", "k0sworker.service", "snap.microk8s.daemon-kubelite.service",
+)  # fmt: skip
+"""The services that kubelets are, or are part of."""
 _BEFORE = (
-    "network-pre.target", "libvirtd.service", "virtqemud.service", "virtnodedevd.service", "kubelet.service",
+    "network-pre.target", "libvirtd.service", "virtqemud.service", "virtnodedevd.service", *KUBELETS,
     "vfioctl-plugin.service", "shutdown.target",
 )  # fmt: skip
 """What looks for these devices when it starts; and the network: splitting a NIC takes its link down."""

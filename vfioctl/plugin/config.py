@@ -44,6 +44,7 @@ _TOP: Mapping[str, AnyReader] = {
 }
 _PLUGIN: Mapping[str, AnyReader] = {
     "kubelet_dir": keys.absolute_path,
+    "device_plugins_dir": keys.absolute_path,
     "listen": keys.listen,
     "registration": keys.choice(Registration),
 }

@@ -17,7 +17,7 @@ from vfioctl.plugin.memory import Memory
 from vfioctl.plugin.naming import named
 from vfioctl.plugin.ownership import Book, table
 from vfioctl.plugin.preferred import prefer
-from vfioctl.plugin.settings import BindMode, Registration
+from vfioctl.plugin.settings import REGISTRY, BindMode, Registration
 from vfioctl.plugin.values import Denied, Offer
 from vfioctl.typed import TYPE_CHECKING
 
@@ -101,8 +101,14 @@ class Decisions:
 
     @property
     def kubelet_dir(self) -> str:
-        """The kubelet's folder."""
+        """The kubelet's root directory."""
         return self.config.plugin.kubelet_dir
+
+    @property
+    def sockets_dir(self) -> str:
+        """Where the plugin's sockets have to be."""
+        plugin = self.config.plugin
+        return f"{plugin.kubelet_dir.rstrip('/')}/{REGISTRY}" if self.watcher else plugin.device_plugins_dir
 
     @property
     def watcher(self) -> bool:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from vfioctl.plugin.claims import Key
 
 RESOURCES = "pod-resources/kubelet.sock"
-"""Below the kubelet's folder: which containers have what."""
+"""Below the kubelet's root directory: which containers have what."""
 PODS = "pods/kubelet.sock"
-"""Below the kubelet's folder, from 1.36 on where it is switched on: every change of a pod, as it happens."""
+"""Below it too, from 1.36 on where it is switched on: every change of a pod, as it happens."""
 
 DEADLINE = 5.0
 """Seconds for an answer; the kubelet's own work on it is a walk through a map."""

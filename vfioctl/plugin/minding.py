@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
         @property
         def kubelet_dir(self) -> str:
-            """The kubelet's folder, as configured now."""
+            """The kubelet's root directory, as configured now."""
 
         def arbitrate(self) -> float | None:
             """Publish what follows from the ledger; return when time alone changes that."""

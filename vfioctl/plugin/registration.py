@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("vfioctl.plugin")
 
-PLUGINS = "device-plugins"
-"""Below the kubelet's folder: where plugins serve, beside ``kubelet.sock``."""
-REGISTRY = "plugins_registry"
-"""Below the kubelet's folder: where the plugin watcher finds sockets by itself."""
-
 DEADLINE = 15.0
 """Seconds for Register: the kubelet dials back inside it, and takes 10 s to find that it cannot."""
 STREAM_WAIT = 15.0

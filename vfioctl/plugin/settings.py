@@ -85,10 +85,17 @@ class Registration(StrEnum):
     WATCHER = "watcher"
 
 
+REGISTRY = "plugins_registry"
+"""Below the kubelet's root directory: where its plugin watcher finds sockets by itself."""
+
+
 class Plugin(NamedTuple):
     """What holds for all resources."""
 
     kubelet_dir: str = "/var/lib/kubelet"
+    """The kubelet's ``--root-dir``: there it tells what pods have, and its plugin watcher looks."""
+    device_plugins_dir: str = "/var/lib/kubelet/device-plugins"
+    """Where plugins register and serve: compiled into kubelets, whatever their ``--root-dir``."""
     listen: str = "127.0.0.1:9464"
     """Where metrics and health are served; empty: nowhere."""
     registration: Registration = Registration.KUBELET

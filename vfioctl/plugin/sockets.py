@@ -39,7 +39,7 @@ def socket_name(folder: str, resource: str) -> str:
     if room < 0:
         raise UsageError(
             f"no socket fits into {folder}: a path of more than {LONGEST_PATH} bytes cannot be served",
-            hint="give a shorter plugin.kubelet_dir; a symbolic link will do",
+            hint="give a shorter folder in the table [plugin]; a symbolic link will do",
         )
     slug = _UNSAFE.sub("-", resource)[: max(room - 1, 0)].strip("-")
     return f"{_PREFIX}{slug}-{tail}" if slug else f"{_PREFIX}{tail}"

@@ -47,6 +47,7 @@ def facts(plugin: Supervisor, parts: Sequence[Part] = ()) -> Facts:
         "config": {"file": rules.file, "error": stood.reload_error},
         "kubelet": {
             "folder": rules.kubelet_dir,
+            "sockets": rules.sockets_dir,
             "registration": "watcher" if rules.watcher else "kubelet",
             "present": stood.kubelet,
         },

@@ -17,7 +17,7 @@ from vfioctl.plugin.bell import Bell
 from vfioctl.plugin.counts import Counts
 from vfioctl.plugin.event import offered
 from vfioctl.plugin.looking import Looking
-from vfioctl.plugin.registration import PLUGINS, REGISTRY, Pace
+from vfioctl.plugin.registration import Pace
 from vfioctl.plugin.roster import Place, Roster, end
 from vfioctl.plugin.troubles import Troubles
 from vfioctl.plugin.watching import PERIOD, beat
@@ -43,7 +43,11 @@ if TYPE_CHECKING:
 
         @property
         def kubelet_dir(self) -> str:
-            """The kubelet's folder."""
+            """The kubelet's root directory."""
+
+        @property
+        def sockets_dir(self) -> str:
+            """Where the plugin's sockets have to be."""
 
         @property
         def watcher(self) -> bool:
@@ -239,7 +243,7 @@ class Supervisor:
 
     @property
     def kubelet_dir(self) -> str:
-        """The kubelet's folder, as configured now."""
+        """The kubelet's root directory, as configured now."""
         return self.rules.kubelet_dir
 
     async def _reload(self) -> None:
@@ -279,8 +283,7 @@ class Supervisor:
 
 
 def _place(rules: Rules) -> Place:
-    folder = f"{rules.kubelet_dir.rstrip('/')}/{REGISTRY if rules.watcher else PLUGINS}"
-    return Place(folder, rules.watcher)
+    return Place(rules.sockets_dir.rstrip("/"), rules.watcher)
 
 
 def _fingerprint(file: str | None) -> tuple[int, ...] | None:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from tests.bench.trees import Model, make_device
+from tests.plugin.kubelet.places import told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,7 @@ def name_of(number: int) -> str:
 
 def configuration(folder: str, resources: int) -> str:
     """Return the configuration that gives each model a resource."""
-    tables = [f'[plugin]\nkubelet_dir = "{folder}"\nlisten = ""\n']
+    tables = [told(folder)]
     for number in range(resources):
         model = f"{VENDOR:04x}:{FIRST_MODEL + number:04x}"
         tables.append(f'[[resource]]\nname = "{name_of(number)}"\nselect = ["{model}"]\n')

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.guest import container, kernel, kernel_log, kubelets, libraries, ready, vfio
+from tests.plugin.kubelet.places import told
 
 BRIDGE = "0000:00:02.0"
 FIRST, SECOND = "0000:02:01.0", "0000:02:02.0"
@@ -47,7 +48,7 @@ async def served(folder: Path, bind: str, more: str = ""):
     """Run a kubelet and the plugin, with a resource for each of the two cards."""
     from tests.plugin.kubelet.kubelet import Kubelet
 
-    text = f'[plugin]\nkubelet_dir = "{folder}"\nlisten = ""\n'
+    text = told(folder)
     text += RESOURCE.format(name="first", address=FIRST, bind=bind) + more
     text += RESOURCE.format(name="second", address=SECOND, bind=bind) + more
     (folder / "plugin.toml").write_text(text, encoding="utf-8")

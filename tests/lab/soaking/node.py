@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tests.lab.guest import container, kernel, kubelets
 from tests.lab.soaking.cards import CARDS, LENT, PAIR, PATIENCE, SINGLE, Card
 from tests.plugin.kubelet.kubelet import Kubelet
+from tests.plugin.kubelet.places import told
 from tests.plugin.kubelet.pods import Pod, pod
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Node:
 
     def _configure(self) -> None:
         host, port = METRICS
-        text = f'[plugin]\nkubelet_dir = "{self.folder}"\nlisten = "{host}:{port}"\n'
+        text = told(self.folder, f"{host}:{port}")
         for name, (address, card) in RESOURCES.items():
             bind = "on-demand" if card.lent else "assume"
             text += _RESOURCE.format(name=name, address=address, bind=bind, priority=self._revision % 2)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.bench.plugin import process
 from tests.lab.soaking.node import METRICS
+from tests.plugin.kubelet.places import plugins_of
 
 if TYPE_CHECKING:
     from tests.lab.soaking.node import Node
@@ -58,7 +60,7 @@ async def take(node: Node, second: float, what: What, *, calm: bool) -> Sample:
 
 
 def _sockets(node: Node) -> list[str]:
-    return [path.name for path in (node.folder / "device-plugins").glob("vfioctl-*")]
+    return [path.name for path in Path(plugins_of(node.folder)).glob("vfioctl-*")]
 
 
 async def _tasks() -> int | None:

@@ -18,6 +18,7 @@ import grpc.aio
 from tests.plugin.kubelet.admission import Admission, AdmissionError, go_text
 from tests.plugin.kubelet.books import Books
 from tests.plugin.kubelet.names import is_extended
+from tests.plugin.kubelet.places import plugins_of
 from tests.plugin.kubelet.podresources import PodResources
 from tests.plugin.kubelet.podstream import PodStream
 from tests.plugin.kubelet.registry import RegistrationError, Registry
@@ -74,10 +75,10 @@ class Settings:
 class Kubelet:
     """A kubelet below a folder that stands for /var/lib/kubelet; ``async with`` starts and stops it."""
 
-    def __init__(self, folder: str, settings: Settings | None = None) -> None:
-        """Keep where it lives; nothing is made yet."""
+    def __init__(self, folder: str, settings: Settings | None = None, plugins: str | None = None) -> None:
+        """Keep where it lives, and plugins, if that is elsewhere; nothing is made yet."""
         self.settings = settings or Settings()
-        self.plugins = f"{folder}/device-plugins"
+        self.plugins = plugins or plugins_of(folder)
         self.registry_folder = f"{folder}/plugins_registry"
         self.pod_resources = f"{folder}/pod-resources/kubelet.sock"
         self.pod_stream = f"{folder}/pods/kubelet.sock"
