@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -42,9 +44,16 @@ class World:
         self.error: VfioctlError | None = None
         self.failed = 0
         self.said: list[str] = []
+        self.stored: list[list[str]] = []
+        """What was stored each time something was said of it."""
         self.folder = folder
         self.rings: asyncio.Queue[Exception | None] = asyncio.Queue()
-        self.follower = Follower(self.look, str(folder), wish, self.said.append, self.said.append)
+        self.follower = Follower(self.look, str(folder), wish, self.note, self.said.append)
+
+    def note(self, text: str) -> None:
+        """Be told what is stored."""
+        self.said.append(text)
+        self.stored.append(self.names())
 
     def look(self) -> Host:
         """Look."""
@@ -115,6 +124,7 @@ def test_it_follows_what_is_bound_and_unbound(tmp_path: Path) -> None:
         "0000:65:00.0 0000:66:00.0 0000:66:00.1",
         "no device is on a vfio driver",
     ]
+    assert [len(names) for names in world.stored] == [0, 1, 3, 0]
 
 
 def test_what_is_selected_may_come_later_and_brings_its_group(tmp_path: Path) -> None:
@@ -187,6 +197,25 @@ def test_it_ends_when_told_to(number: signal.Signals, code: int, tmp_path: Path)
     assert FILE_NAME in first
     assert "Traceback" not in rest
     assert watch.returncode == code
+
+
+def test_systemd_is_told_when_the_names_are_written(tmp_path: Path) -> None:
+    """Containers that it starts after this find theirs."""
+    folder, address = tmp_path / "cdi", tmp_path / "notify"
+    command = [sys.executable, "-m", "vfioctl", "cdi", "generate", "--watch", "--dir", str(folder)]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(20)
+        manager.bind(str(address))
+        surroundings = {**os.environ, "NOTIFY_SOCKET": str(address)}
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=surroundings) as watch:
+            told = [manager.recv(4096).decode().split("\n") for _ in range(2)]
+            watch.terminate()
+
+    assert [lines[0] for lines in told] == [
+        "STATUS=waiting for udev to give devices their drivers",
+        "READY=1",
+    ]
+    assert told[1][1].startswith(f"STATUS={folder}/{FILE_NAME}: ")
 
 
 @pytest.mark.parametrize(

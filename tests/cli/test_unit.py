@@ -135,6 +135,8 @@ def test_the_one_of_names_may_write_where_they_are_kept_and_nowhere_else(unit: P
     read.read(unit)
     service = read["Service"]
 
+    assert service["Type"] == "notify"
+    assert {"docker.service", "containerd.service", "crio.service"} <= {*read["Unit"]["Before"].split()}
     assert f"/var/run/{service['RuntimeDirectory']}" == CDI_RUNTIME
     assert (service["RuntimeDirectoryMode"], service["UMask"]) == ("0755", "0022")
     assert service["ProtectSystem"] == "strict"

@@ -16,6 +16,7 @@ from tests.plugin.kubelet.kubelet import Kubelet, Settings
 from tests.plugin.scene import GPU, NIC, offer, scene
 from tests.plugin.test_serving import R, begin, configure
 from vfioctl.plugin.attendants import attended
+from vfioctl.plugin.manager import ServiceManager
 from vfioctl.plugin.notify import Notifier
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ async def told(
 ) -> AsyncIterator[tuple[Manager, Notifier, Supervisor]]:
     """Run a plugin that tells how it goes."""
     address = str(place / "notify")
-    notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": watchdog})
+    notifier = Notifier(ServiceManager({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": watchdog}))
     with manager(address) as listening:
         async with (
             scene(place, *BOTH, kubelet_runs=kubelet_runs) as stage,
@@ -136,7 +137,7 @@ def test_what_is_for_this_process_is_not_inherited() -> None:
         "PATH": "/bin",
     }
 
-    assert Notifier(environment).watchdog == 30.0
+    assert ServiceManager(environment).watchdog == 30.0
     assert environment == {"PATH": "/bin"}
 
 
@@ -151,13 +152,13 @@ def test_what_is_for_this_process_is_not_inherited() -> None:
 )
 def test_the_watchdog_is_for_the_process_that_is_named(given: dict[str, str], seconds: float) -> None:
     """Else somebody else is to feed it."""
-    assert Notifier(dict(given)).watchdog == seconds
+    assert ServiceManager(dict(given)).watchdog == seconds
 
 
 @pytest.mark.parametrize("address", ["", "relative", "/nowhere/notify"])
 def test_a_manager_that_does_not_listen_is_no_trouble(address: str) -> None:
     """The plugin serves without one."""
-    Notifier({"NOTIFY_SOCKET": address}).say("READY=1")
+    ServiceManager({"NOTIFY_SOCKET": address}).say("READY=1")
 
 
 def test_an_abstract_address_is_reached() -> None:
@@ -166,7 +167,7 @@ def test_an_abstract_address_is_reached() -> None:
     async def run() -> None:
         name = f"vfioctl-test-{os.getpid()}"
         with manager(f"\0{name}") as listening:
-            Notifier({"NOTIFY_SOCKET": f"@{name}"}).say("READY=1", "STATUS=here")
+            ServiceManager({"NOTIFY_SOCKET": f"@{name}"}).say("READY=1", "STATUS=here")
             assert await listening.until("READY=1") == ["READY=1", "STATUS=here"]
 
     asyncio.run(run())

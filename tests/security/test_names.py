@@ -12,7 +12,7 @@ import pytest
 
 from vfioctl.cli.logs import formatter
 from vfioctl.errors import UsageError
-from vfioctl.plugin.notify import Notifier
+from vfioctl.plugin.manager import ServiceManager
 from vfioctl.sysfs.persisted import read_persisted
 from vfioctl.sysfs.root import HostRoot
 
@@ -61,7 +61,7 @@ def test_a_line_break_in_a_status_is_no_message_to_the_service_manager(place: Pa
 
 
 async def _say(path: str, *lines: str) -> None:
-    Notifier({"NOTIFY_SOCKET": path}).say(*lines)
+    ServiceManager({"NOTIFY_SOCKET": path}).say(*lines)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 from contextlib import suppress
 
@@ -42,9 +43,20 @@ def watch_host(session: Session, folder: str, wish: Wish) -> None:
         )
     if session.form == "json":
         raise UsageError("--watch has no JSON form", hint="vfioctl cdi list --json says what is stored")
+    from vfioctl.cli.booting import await_udev
+    from vfioctl.plugin.manager import ServiceManager
+
     # This run is not a short one.
     gc.enable()
-    follower = Follower(session.host, folder, wish, session.note, session.warn)
+    manager = ServiceManager(os.environ)
+    await_udev(manager, session.warn)
+
+    def note(text: str) -> None:
+        session.note(text)
+        # What was written is what is said: the first time, containers may come.
+        manager.say("READY=1", f"STATUS={text}")
+
+    follower = Follower(session.host, folder, wish, note, session.warn)
     asyncio.run(_until_terminated(follower))
 
 

@@ -1,14 +1,8 @@
-"""Telling a service manager how it goes, as sd_notify(3) does: lines in one datagram.
-
-A few lines rather than a library: the one that is written in Python was last touched in 2017, the others are
-compiled against libsystemd.
-"""
+"""What the service manager is told of the plugin: ready, how it goes, that it is alive."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import time
 from contextlib import suppress
 
@@ -16,8 +10,7 @@ from vfioctl.plugin.standing import standing
 from vfioctl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
-
+    from vfioctl.plugin.manager import ServiceManager
     from vfioctl.plugin.supervisor import Supervisor
 
 LONGEST_STATUS = 400
@@ -28,44 +21,26 @@ _SOON, _LATER = 0.1, 5.0
 
 
 class Notifier:
-    """Talks to the service manager that started this program, if one did."""
+    """Tells the service manager how the plugin does."""
 
-    def __init__(self, environment: MutableMapping[str, str]) -> None:
-        """Take out of the environment what is for this process: those that it starts do not speak for it."""
-        path = environment.pop("NOTIFY_SOCKET", "")
-        microseconds = environment.pop("WATCHDOG_USEC", "")
-        watched = environment.pop("WATCHDOG_PID", "") in {"", str(os.getpid())}
-        # An abstract address begins with a zero byte, which an environment cannot hold.
-        self._address = f"\0{path[1:]}" if path.startswith("@") else path
-        self.watchdog = int(microseconds) / 1e6 if microseconds.isdecimal() and watched else 0.0
-        """Seconds within which a sign of life is awaited; 0: none is."""
+    def __init__(self, manager: ServiceManager) -> None:
+        """Tell this one."""
+        self._manager = manager
         self._reloading = False
         self._reloads = 0
         self._woken = asyncio.Event()
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody listens."""
-        return self._address[:1] in {"/", "\0"}
-
-    def say(self, *lines: str) -> None:
-        """Say something; a manager that does not listen is no trouble of ours."""
-        if self.wanted and lines:
-            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-                channel.settimeout(0)
-                # A line break in what is told would be another message to the manager.
-                told = "\n".join(" ".join(line.splitlines()) for line in lines)
-                channel.sendto(told.encode(errors="backslashreplace"), self._address)
 
     def reloading(self, plugin: Supervisor) -> None:
         """Say that the configuration is being read; the end of it is said by `keep_telling`."""
         self._reloading, self._reloads = True, plugin.reloads
         self._woken.set()
-        self.say("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        self._manager.say(
+            "RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
+        )
 
     def stopping(self) -> None:
         """Say that this is the end."""
-        self.say("STOPPING=1", "STATUS=closing streams and removing sockets")
+        self._manager.say("STOPPING=1", "STATUS=closing streams and removing sockets")
 
     async def keep_telling(self, plugin: Supervisor) -> None:
         """Tell how it goes, for ever.
@@ -75,7 +50,7 @@ class Notifier:
         brings no kubelet, and would hold up what is ordered after it: the kubelet.
         """
         ready, told = False, ""
-        while self.wanted:
+        while self._manager.listens:
             stood = standing(plugin)
             lines = []
             summary = stood.summary()[:LONGEST_STATUS]
@@ -88,10 +63,10 @@ class Notifier:
             if not ready and stood.settled:
                 ready = True
                 lines.append("READY=1")
-            if self.watchdog and stood.dead is None:
+            if self._manager.watchdog and stood.dead is None:
                 lines.append("WATCHDOG=1")
-            self.say(*lines)
+            self._manager.say(*lines)
             pause = _LATER if ready and not self._reloading else _SOON
             self._woken.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), min(pause, self.watchdog / 3 or pause))
+                await asyncio.wait_for(self._woken.wait(), min(pause, self._manager.watchdog / 3 or pause))

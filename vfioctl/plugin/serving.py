@@ -14,6 +14,7 @@ from vfioctl.plugin.cordons import load_cordons
 from vfioctl.plugin.decisions import Decisions
 from vfioctl.plugin.keeper import Keeper
 from vfioctl.plugin.lock import PATH, only_one
+from vfioctl.plugin.manager import ServiceManager
 from vfioctl.plugin.notify import Notifier
 from vfioctl.plugin.ownership import part
 from vfioctl.plugin.protocol import PATH as ADMIN
@@ -55,6 +56,7 @@ def serve(  # noqa: PLR0913 - what cli hands in, by keyword
     load: Callable[[], Config],
     changes: Callable[[], AsyncIterator[Report]] | None = None,
     *,
+    manager: ServiceManager | None = None,
     lock: str = PATH,
     times: Times | None = None,
     drain: bool = False,
@@ -65,7 +67,8 @@ def serve(  # noqa: PLR0913 - what cli hands in, by keyword
     """Serve until SIGTERM; SIGHUP has the configuration read again.
 
     ``scan`` looks at the host, in another process: see `vfioctl.plugin.reading.Reading`; ``load`` reads the
-    configuration; ``changes`` begins to listen for what the kernel reports. With ``drain``
+    configuration; ``changes`` begins to listen for what the kernel reports; ``manager`` is told how it goes.
+    With ``drain``
     kubelets are told in the end that nothing is offered any more. ``admin`` is where it answers questions;
     ``names`` has container runtimes know what is handed out by name; ``hands`` change drivers. What is
     allocated is kept beside the lock.
@@ -77,9 +80,9 @@ def serve(  # noqa: PLR0913 - what cli hands in, by keyword
         KeyboardInterrupt: it was ended from the terminal; all is closed.
 
     """
-    # Before another process is started, which must not inherit what is for this one.
-    notifier = Notifier(os.environ)
-    manner = _Manner(notifier, admin, changes, times, drain=drain, hands=hands, names=names)
+    manner = _Manner(
+        Notifier(manager or ServiceManager({})), admin, changes, times, drain=drain, hands=hands, names=names
+    )
     with only_one(lock):
         interrupted = _serve_alone(scan, load, manner, f"{os.path.dirname(lock)}/{CLAIMS}")  # noqa: PTH120 - of a text
     if interrupted:

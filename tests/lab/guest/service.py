@@ -35,6 +35,7 @@ StandardError=append:{LOG}
 _CHECKOUT: Final = "Environment=PYTHONPATH=/checkout\n"
 _WATCHED: Final = "WatchdogSec=20\nTimeoutAbortSec=5\n"
 """Software emulation is slow, and the watchdog is to bite within a scenario's time."""
+_SLOW: Final = "TimeoutStartSec=180\n"
 _ANOTHERS: Final = "systemd-udevd.service"
 """What a unit may want and this systemd must not start: the guest's own init has."""
 _BOOT: Final = "multi-user.target"
@@ -105,7 +106,7 @@ def manager(*, plugin: bool = True) -> Iterator[Manager]:
 def _write_units(*, plugin: bool) -> None:
     shutil.rmtree(UNITS, ignore_errors=True)
     _write_to(UNIT, _ALONE_TOO + _WHERE + (_CHECKOUT + _WATCHED if plugin else ""))
-    _write_to(NAMES_UNIT, _ALONE_TOO + _WHERE)
+    _write_to(NAMES_UNIT, _ALONE_TOO + _WHERE + _SLOW)
     _write_to(RESTORE_UNIT, _WHERE + _CHECKOUT)
     (UNITS / "lab.target").write_text(_ALONE, encoding="utf-8")
     _mask(_ANOTHERS)

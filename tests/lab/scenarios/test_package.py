@@ -111,11 +111,11 @@ def test_it_is_installed_used_run_and_purged(systemd, bare, card):
     unit = done(systemd.run("vfioctl", "serve-plugin", "--print-unit"))
     assert unit == Path("/usr/lib/systemd/system/vfioctl-plugin.service").read_text()
 
-    done(systemd.ask("enable", "--now", "vfioctl-cdi.service"))
+    # Nothing is compiled here, and the service may not write beside what it reads: its start takes long.
+    done(systemd.ask("enable", "--now", "vfioctl-cdi.service", deadline=200))
     done(systemd.run("vfioctl", "bind", "--persist", CARD))
     try:
-        # Nothing is compiled here, and the service may not write beside what it reads: its start takes long.
-        kernel.wait_until(is_named, "the name of the card", 150)
+        kernel.wait_until(is_named, "the name of the card", 60)
         done(systemd.ask("start", "vfioctl-plugin.service"))
         assert systemd.shown("ActiveState") == "active"
     finally:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.lab.guest.qmp import Monitor
 pytestmark = [pytest.mark.topologies("hotplug"), pytest.mark.deadline(400)]
 
 SLOT = "0000:02:00.0"
+ROUTE = "0000:01:00.0"
 RESOURCE = "vfioctl.io/8086_10d3"
 KUBELET = "/var/lib/kubelet"
 WITHIN = 90.0
@@ -134,6 +136,23 @@ def test_what_is_allocated_can_be_opened(systemd, card):
                 os.close(os.open(node, os.O_RDWR))
 
     asyncio.run(run())
+
+
+@pytest.mark.once
+def test_it_begins_when_udev_has_ended_what_the_boot_began(systemd):
+    """Stored devices get their drivers by udev: what was said before would not be how the host stands."""
+    udev = ("udevadm", "control", "--stop-exec-queue"), ("udevadm", "control", "--start-exec-queue")
+    subprocess.run(udev[0], check=True)
+    try:
+        subprocess.run(["udevadm", "trigger", "--action=change", str(kernel.DEVICES / ROUTE)], check=True)
+        assert systemd.ask("start", "--no-block", service.UNIT).returncode == 0
+        systemd.wait_for("StatusText", "waiting for udev to give devices their drivers")
+        assert systemd.shown("ActiveState") == "activating"
+    finally:
+        subprocess.run(udev[1], check=True)
+    systemd.wait_for("ActiveState", "active")
+    assert "udev is still busy" not in service.log()
+    assert systemd.ask("stop", service.UNIT).returncode == 0
 
 
 @pytest.mark.kernels("6.12")
