@@ -141,15 +141,14 @@ def test_what_is_allocated_can_be_opened(systemd, card):
 @pytest.mark.once
 def test_it_begins_when_udev_has_ended_what_the_boot_began(systemd):
     """Stored devices get their drivers by udev: what was said before would not be how the host stands."""
-    udev = ("udevadm", "control", "--stop-exec-queue"), ("udevadm", "control", "--start-exec-queue")
-    subprocess.run(udev[0], check=True)
+    subprocess.run(["udevadm", "control", "--stop-exec-queue"], check=True)
     try:
         subprocess.run(["udevadm", "trigger", "--action=change", str(kernel.DEVICES / ROUTE)], check=True)
         assert systemd.ask("start", "--no-block", service.UNIT).returncode == 0
         systemd.wait_for("StatusText", "waiting for udev to give devices their drivers")
         assert systemd.shown("ActiveState") == "activating"
     finally:
-        subprocess.run(udev[1], check=True)
+        subprocess.run(["udevadm", "control", "--start-exec-queue"], check=True)
     systemd.wait_for("ActiveState", "active")
     assert "udev is still busy" not in service.log()
     assert systemd.ask("stop", service.UNIT).returncode == 0
