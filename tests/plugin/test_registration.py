@@ -63,7 +63,7 @@ def test_fifty_restarts_leave_nothing_behind(place: Path, watcher: bool) -> None
 
     async def run() -> None:
         rules = Table(str(place), watcher=watcher)
-        settings = Settings(watch_every=0.002, dial=0.2)
+        settings = Settings(watch_every=0.002, dial=5.0)
         # Streams that live for milliseconds are no failure here.
         times = QUICK._replace(pace=QUICK.pace._replace(steady=0.0))
         async with scene(place, *BOTH, rules=rules, settings=settings, times=times) as (kubelet, plugin, _):
