@@ -356,6 +356,7 @@ def test_recover_touches_nothing_while_a_write_is_under_way(state: str) -> None:
     assert (again.result, kernel.bindings) == (Result.DONE, before)
 
 
+@pytest.mark.slow
 def test_a_write_that_was_blocked_and_has_a_second_to_go_is_waited_for(state: str) -> None:
     """The last virtual function is gone by then, and the kernel sleeps before the write returns."""
     kernel = crashed(state)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.plugin.kubelet.pods import pod
 from tests.plugin.scene import GPU, NIC, Table, offer, scene
 from vfioctl.plugin.counts import DENIED, FAILED, GRANTED, REGISTERED, Spread
@@ -41,6 +43,7 @@ def test_every_allocation_counts_once_by_how_it_ended(place: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_a_registration_that_is_refused_counts_as_failed(place: Path) -> None:
     """Each attempt, also where the log says it only once."""
 

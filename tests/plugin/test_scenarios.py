@@ -8,6 +8,8 @@ import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+import pytest
+
 from tests.bench.plugin.changes import bind, plug, pull, unbind
 from tests.bench.plugin.eyes import FolderEyes
 from tests.bench.plugin.vfio_trees import address_of, make_vfio_tree, open_to_vfio
@@ -162,6 +164,7 @@ def test_a_group_gets_another_number(place: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_a_function_without_its_own_node(place: Path) -> None:
     """Its group's is enough, unless only iommufd will do: then it is unhealthy until the kernel makes it."""
 

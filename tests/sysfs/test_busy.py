@@ -192,6 +192,7 @@ class _Pretending(RecordingFiles):
         return b"Device Minor: \t 1\n"
 
 
+@pytest.mark.slow
 def test_a_driver_that_does_not_answer_is_left_behind() -> None:
     """On the running system it is asked by a child (K35): what is not explained belongs to any."""
     functions = [at(NVIDIA), at(OTHER_NVIDIA)]

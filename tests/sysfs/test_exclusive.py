@@ -107,6 +107,7 @@ def test_what_could_not_be_asked_is_said(
     )
 
 
+@pytest.mark.slow
 def test_a_disk_that_does_not_answer_is_left_behind(disks: HostTree, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its driver recovers from an error, and an open waits for that."""
 

@@ -226,6 +226,7 @@ def test_a_program_beside_is_ended_with_its_children_when_it_takes_too_long_or_n
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.slow
 def test_what_is_fetched_meanwhile_ends_with_the_run(tmp_path: Path) -> None:
     """With everything that it started, however the run ends."""
     child = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
