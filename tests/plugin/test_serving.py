@@ -101,7 +101,8 @@ def test_it_ends_at_once_and_empties_no_list(place: Path) -> None:
 
     async def run() -> None:
         async with serving(place) as (kubelet, process):
-            assert (await asked(place, "status"))["pid"] == process.pid
+            status = await asked(place, "status")
+            assert (status["pid"], status["kubelet"]["sockets"]) == (process.pid, kubelet.plugins)
             _, stranger = await asyncio.open_unix_connection(str(place / "plugin.sock"))
             stranger.write(b'{"version"')
             await stranger.drain()

@@ -20,10 +20,10 @@ def await_udev(manager: ServiceManager, warn: Callable[[str], None]) -> None:
     asked for. What comes after this service, a kubelet or a container runtime, takes what it is told first
     for the state of the host, and refuses for good what is not there.
     """
-    from vfioctl.apply.kernel import settle
-
     if not manager.listens:
         return
+    from vfioctl.apply.kernel import settle
+
     manager.say("STATUS=waiting for udev to give devices their drivers")
     if not settle(PATIENCE):
         warn(f"udev is still busy after {PATIENCE:g} s: devices may get their drivers later")

@@ -187,12 +187,8 @@ class Kubelet:
             with open(f"{self.plugins}/{CHECKPOINT}", "w", encoding="utf-8") as file:
                 file.write(self.books.to_checkpoint())
 
-    async def until(self, holds: Callable[[], object], within: float = 30.0) -> None:
-        """Wait until something holds; what has happened is said when it does not.
-
-        The seconds are those of a machine that does something more urgent meanwhile: whether it lasts longer
-        than it may is for the test to measure.
-        """
+    async def until(self, holds: Callable[[], object], within: float = 5.0) -> None:
+        """Wait until something holds; what has happened is said when it does not."""
         end = time.monotonic() + within
         while not holds():
             if time.monotonic() > end:
